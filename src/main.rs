@@ -1,0 +1,2 @@
+//! The podrun binary.
+fn main() {}

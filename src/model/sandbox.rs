@@ -1,0 +1,56 @@
+//! What a pod hands to a container that joins it.
+
+use crate::model::ids::{PodUid, VolumeName};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+/// A pod's sandbox, opened: descriptors keep it right while a container is being made.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// Uid of the pod.
+    pub uid: PodUid,
+    /// `namespace/name`, for messages.
+    pub title: String,
+    /// Pidfd of the pause process; setns(2) with it joins its namespaces.
+    pub pause: OwnedFd,
+    /// Pid of the pause process in our PID namespace; whoever uses it has checked `pause` afterwards.
+    pub pause_pid: i32,
+    /// Inode numbers of the pod's namespaces, to compare a path of the bundle with.
+    pub inodes: NamespaceInodes,
+    /// Whether the pod's network is the host's: then there is no network namespace to join.
+    pub host_network: bool,
+    /// Cgroup of the pod, absolute in every hierarchy, such as `/podrun/pod<uid>`; containers go below it.
+    pub cgroup_path: String,
+    /// The pod's hostname.
+    pub hostname: String,
+    /// Directory of the files `hosts`, `hostname` and `resolv.conf` to bind into `/etc`.
+    pub etc: PathBuf,
+    /// Mount point of the pod's tmpfs for `/dev/shm`.
+    pub shm: PathBuf,
+    /// Sources of the volumes.
+    pub volumes: Vec<(VolumeName, PathBuf)>,
+}
+
+/// Inode numbers of namespace files (`stat -L /proc/PID/ns/net`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamespaceInodes {
+    /// Network.
+    pub net: u64,
+    /// System V IPC and POSIX message queues.
+    pub ipc: u64,
+    /// Host and domain name.
+    pub uts: u64,
+    /// PID, where the pod shares it.
+    pub pid: Option<u64>,
+}
+
+/// A `--volume NAME:PATH[:ro]` of create and run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeMount {
+    /// Which volume of the pod.
+    pub name: VolumeName,
+    /// Absolute path in the container.
+    pub path: PathBuf,
+    /// Mounted read-only.
+    pub read_only: bool,
+}

@@ -1,0 +1,123 @@
+//! The name of a process that holds over pid recycling and reboots: pid, start time, boot id.
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::sys::pidfd;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A process as a record names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProcessRef {
+    /// Pid in podrun's PID namespace; above 0.
+    pub pid: i32,
+    /// Field 22 of /proc/PID/stat: clock ticks after boot.
+    pub start_time: u64,
+    /// /proc/sys/kernel/random/boot_id.
+    pub boot_id: String,
+}
+
+/// What /proc/PID/stat says of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// The state letter, such as `R`, `S`, `Z`.
+    pub state: char,
+    /// Clock ticks after boot.
+    pub start_time: u64,
+}
+
+/// Reads /proc/PID/stat; `None` where there is no such process.
+///
+/// # Errors
+/// When /proc cannot be read or says something unknown.
+pub fn stat(pid: i32) -> Result<Option<Stat>> {
+    let path = format!("/proc/{pid}/stat");
+    match std::fs::read(&path) {
+        Ok(text) => {
+            parse_stat(&text).map(Some).ok_or_else(|| Error::host(format!("cannot understand {path}")))
+        }
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
+        Err(error) => Err(error).context(|| format!("cannot read {path}")),
+    }
+}
+
+/// The command name may hold anything, parentheses and newlines too: fields are counted from the last `)`.
+fn parse_stat(text: &[u8]) -> Option<Stat> {
+    let end = text.iter().rposition(|b| *b == b')')?;
+    let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some(Stat { state, start_time: fields.nth(18)?.parse().ok()? })
+}
+
+/// The boot's id.
+pub fn boot_id() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    Ok(std::fs::read_to_string(path).context(|| format!("cannot read {path}"))?.trim_end().to_owned())
+}
+
+impl ProcessRef {
+    /// Names the process that has `pid` now; the caller knows that it is the one meant (its own child, or itself).
+    pub fn of(pid: i32) -> Result<Self> {
+        let stat = stat(pid)?.ok_or_else(|| Error::new(Kind::NotFound, format!("no process {pid}")))?;
+        Ok(Self { pid, start_time: stat.start_time, boot_id: boot_id()? })
+    }
+
+    /// The state letter, or `None` when the process is gone or the pid is another's by now.
+    pub fn state(&self) -> Result<Option<char>> {
+        let now = stat(self.pid)?.filter(|now| now.start_time == self.start_time);
+        Ok(if now.is_some() && boot_id()? == self.boot_id { now.map(|now| now.state) } else { None })
+    }
+
+    /// Whether the process lives; a zombie does not.
+    pub fn is_alive(&self) -> Result<bool> {
+        Ok(!matches!(self.state()?, None | Some('Z' | 'X')))
+    }
+
+    /// A pidfd of the process, or `None` when it is gone, a zombie, or the pid is another's by now.
+    pub fn open(&self) -> Result<Option<OwnedFd>> {
+        let fd = match pidfd::open(self.pid) {
+            Ok(fd) => fd,
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+            Err(error) => return Err(error).context(|| format!("cannot open process {}", self.pid)),
+        };
+        // Only now is the comparison good for the descriptor.
+        Ok(self.is_alive()?.then_some(fd))
+    }
+
+    /// Sends `signal` if the process is still the one meant; false when it is not.
+    pub fn signal(&self, signal: i32) -> Result<bool> {
+        let Some(fd) = self.open()? else { return Ok(false) };
+        match pidfd::send_signal(fd.as_fd(), signal) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+            Err(error) => Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO)))
+                .context(|| format!("cannot signal process {}", self.pid)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_survives_hostile_command_names() {
+        let line = b"12 (a) R 1 (\n) S 1 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 98765 4096 1";
+        assert_eq!(parse_stat(line), Some(Stat { state: 'S', start_time: 98765 }));
+        assert_eq!(parse_stat(b"12 (a"), None);
+        assert_eq!(parse_stat(b""), None);
+    }
+
+    #[test]
+    fn this_process_is_alive_and_its_successor_is_not() {
+        let me = ProcessRef::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(me.is_alive().unwrap());
+        let recycled = ProcessRef { start_time: me.start_time + 1, ..me.clone() };
+        assert!(!recycled.is_alive().unwrap());
+        assert!(!recycled.signal(0).unwrap());
+        let rebooted = ProcessRef { boot_id: "another".into(), ..me };
+        assert!(!rebooted.is_alive().unwrap());
+    }
+}

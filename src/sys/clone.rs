@@ -1,0 +1,63 @@
+//! clone3(2) for a single-threaded process.
+
+use super::check;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// A new child: its pid as this process sees it, and a descriptor that stays right when the pid is recycled.
+#[derive(Debug)]
+pub struct Child {
+    /// Process id in the caller's PID namespace.
+    pub pid: i32,
+    /// Pidfd, close-on-exec.
+    pub pidfd: OwnedFd,
+}
+
+/// What the child gets that the parent has not got.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct CloneArgs<'a> {
+    /// `CLONE_NEW*` flags.
+    pub namespaces: u64,
+    /// A cgroup v2 directory that the child starts in (`CLONE_INTO_CGROUP`, Linux 5.7).
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// The child becomes a sibling: its parent is the caller's parent (`CLONE_PARENT`).
+    pub sibling: bool,
+}
+
+/// Forks with clone3; `child` runs in the new process and must not return, hence its type.
+///
+/// The child is a copy of a single-threaded process, so no lock can be held in it and it may allocate. It must not
+/// use libc functions that rely on its cached thread id (raise, abort, pthread_*), because a raw clone3 leaves that
+/// stale.
+///
+/// # Errors
+/// EBUSY-like `Other` when the process has more than one thread; else those of clone3(2).
+pub fn spawn(args: CloneArgs<'_>, child: impl FnOnce() -> std::convert::Infallible) -> io::Result<Child> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("the process has more than one thread"));
+    }
+    let mut pidfd: libc::c_int = -1;
+    // SAFETY: clone_args is plain integers, for which all zeroes is a valid value.
+    let mut raw: libc::clone_args = unsafe { std::mem::zeroed() };
+    raw.flags = args.namespaces | libc::CLONE_PIDFD as u64;
+    raw.pidfd = &raw mut pidfd as u64;
+    if args.sibling {
+        raw.flags |= libc::CLONE_PARENT as u64; // exit_signal must be zero then, clone3(2)
+    } else {
+        raw.exit_signal = libc::SIGCHLD as u64;
+    }
+    if let Some(cgroup) = args.cgroup {
+        raw.flags |= libc::CLONE_INTO_CGROUP as u64;
+        raw.cgroup = u64::try_from(cgroup.as_raw_fd()).map_err(io::Error::other)?;
+    }
+    // SAFETY: raw and pidfd live until the call returns; no stack is given, so the child gets a copy-on-write copy of
+    // ours as after fork; this process has one thread, checked above, so no lock is held across the call.
+    let pid =
+        check(unsafe { libc::syscall(libc::SYS_clone3, &raw const raw, size_of::<libc::clone_args>()) })?;
+    if pid == 0 {
+        match child() {}
+    }
+    // SAFETY: the kernel wrote a new descriptor that nobody else owns into pidfd before the parent returned.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Child { pid: super::int(pid)?, pidfd })
+}

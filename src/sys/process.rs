@@ -1,0 +1,123 @@
+//! Attributes of the calling process, and waiting.
+
+use super::check;
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Instant;
+
+fn prctl(option: libc::c_int, argument: libc::c_ulong) -> io::Result<libc::c_int> {
+    // SAFETY: our callers pass options whose argument is an integer; the unused arguments are zero as prctl(2) asks.
+    let value =
+        unsafe { libc::prctl(option, argument, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong) };
+    super::int(check(value.into())?)
+}
+
+/// Names the calling thread as `ps` shows it; the kernel cuts at 15 bytes.
+pub fn set_name(name: &CStr) -> io::Result<()> {
+    // SAFETY: name is NUL-terminated and borrowed for the length of the call.
+    check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }.into()).map(drop)
+}
+
+/// The signal the kernel sends this process when its parent ends; 0 for none. Cleared by a change of credentials.
+pub fn set_parent_death_signal(signal: i32) -> io::Result<()> {
+    let signal = libc::c_ulong::try_from(signal).map_err(io::Error::other)?;
+    prctl(libc::PR_SET_PDEATHSIG, signal).map(drop)
+}
+
+/// Forbids ptrace and /proc/PID access by others, until the next execve.
+pub fn set_not_dumpable() -> io::Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, 0).map(drop)
+}
+
+/// Keeps the permitted capabilities over the coming setuid.
+pub fn set_keep_capabilities(keep: bool) -> io::Result<()> {
+    prctl(libc::PR_SET_KEEPCAPS, keep.into()).map(drop)
+}
+
+/// no_new_privs: execve gives no more privileges from here on, for ever.
+pub fn set_no_new_privileges() -> io::Result<()> {
+    // Unused arguments must be zero, prctl(2).
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
+}
+
+/// Makes this process the one that orphaned descendants are re-parented to.
+pub fn set_child_subreaper() -> io::Result<()> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, 1).map(drop)
+}
+
+/// Puts this process's file descriptors from `first` up on close-on-exec (close_range(2), Linux 5.11).
+pub fn close_on_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: CLOSE_RANGE_CLOEXEC closes nothing; it only sets a flag on descriptors, whoever owns them.
+    check(unsafe {
+        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+    })
+    .map(drop)
+}
+
+/// `_exit(2)`: no destructors, no buffers flushed that belong to the parent.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit has no preconditions and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Sets a supplementary group list, then group, then user, each real, effective and saved.
+///
+/// Raw system calls: glibc's wrappers would signal other threads, by a thread id that is stale after clone3.
+pub fn set_identity(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    // SAFETY: groups is a live slice whose length is given; setgroups only reads it.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
+    // SAFETY: the call takes integers.
+    check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
+    // SAFETY: the call takes integers.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
+}
+
+/// Gives every signal its default action and an empty mask, as a program expects to be started.
+///
+/// Rust ignores SIGPIPE at start-up, and callers may block or ignore anything; both survive execve.
+pub fn reset_signals() -> io::Result<()> {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SIGKILL and SIGSTOP cannot be changed; libc keeps 32 and 33 for itself. Both are refused, harmlessly.
+        // SAFETY: SIG_DFL is a valid disposition for every signal, and no handler of ours is lost that matters.
+        let _previous = unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let empty = nix::sys::signal::SigSet::empty();
+    Ok(nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&empty), None)?)
+}
+
+/// setrlimit(2) by number, because the runtime spec's names include some that libc has not got.
+pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    let none = std::ptr::null_mut::<libc::rlimit64>();
+    // SAFETY: limit lives until the call returns; a null old limit is allowed.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, none) }).map(drop)
+}
+
+/// Waits until `fd` has one of `events` or an error condition; false when `deadline` passed first.
+pub fn poll_until(fd: BorrowedFd<'_>, events: i16, deadline: Instant) -> io::Result<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let millis = i32::try_from(left.as_millis().saturating_add(1)).unwrap_or(i32::MAX);
+        let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+        // SAFETY: poll is one live pollfd and the count says one.
+        match check(unsafe { libc::poll(&raw mut poll, 1, millis) }.into()) {
+            Ok(0) if Instant::now() >= deadline => return Ok(false),
+            Ok(0) => {}
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The path that this process was executed by, as the kernel recorded it (AT_EXECFN, getauxval(3)).
+pub fn exec_path() -> Option<&'static CStr> {
+    // SAFETY: getauxval takes an integer and returns 0 for an entry that is missing.
+    let pointer = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const libc::c_char;
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: a non-null AT_EXECFN points at a NUL-terminated string on the initial stack, which lives for ever.
+    Some(unsafe { CStr::from_ptr(pointer) })
+}

@@ -1,0 +1,60 @@
+//! Unix sockets: message pairs and descriptor passing.
+
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// A connected pair of SEQPACKET sockets, close-on-exec.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(nix::sys::socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
+}
+
+/// Connects to the stream socket at `path`. A path over 107 bytes is reached through a descriptor of its directory.
+pub fn connect(path: &Path) -> io::Result<OwnedFd> {
+    let socket =
+        nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    if let Ok(address) = UnixAddr::new(path) {
+        nix::sys::socket::connect(socket.as_raw_fd(), &address)?;
+        return Ok(socket);
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+    };
+    let directory = super::fs::open_existing(parent, libc::O_PATH | libc::O_DIRECTORY)?;
+    let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
+    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(&short)?)?;
+    Ok(socket)
+}
+
+/// Sends one message, without SIGPIPE.
+pub fn send(socket: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
+    let sent = nix::sys::socket::send(socket.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL)?;
+    if sent == message.len() { Ok(()) } else { Err(io::Error::other("message was cut")) }
+}
+
+/// Receives one message; 0 bytes means that the other end is gone.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match nix::sys::socket::recv(socket.as_raw_fd(), buffer, MsgFlags::empty()) {
+            Err(nix::errno::Errno::EINTR) => {}
+            // A peer that died with unread messages of ours resets the connection; to the reader it is gone.
+            Err(nix::errno::Errno::ECONNRESET) => return Ok(0),
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Sends exactly one descriptor beside a non-empty text (SCM_RIGHTS, unix(7)).
+pub fn send_descriptor(socket: BorrowedFd<'_>, text: &[u8], fd: BorrowedFd<'_>) -> io::Result<()> {
+    let fds = [fd.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&fds)];
+    nix::sys::socket::sendmsg::<()>(
+        socket.as_raw_fd(),
+        &[IoSlice::new(text)],
+        &rights,
+        MsgFlags::MSG_NOSIGNAL,
+        None,
+    )?;
+    Ok(())
+}
