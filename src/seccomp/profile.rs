@@ -1,0 +1,208 @@
+//! Reads the JSON of `linux.seccomp` into libseccomp's words and complains with the field's name.
+//!
+//! The tree is walked by hand, since serde's messages know the line but not the field. Unknown properties are
+//! ignored, as the runtime spec asks; known ones that podrun cannot honour are refused.
+
+use crate::error::{Context, Error, Result};
+use libseccomp::{ScmpAction, ScmpArch, ScmpCompareOp};
+use serde_json::Value;
+
+/// A profile that makes sense in itself.
+#[derive(Debug)]
+pub struct Profile {
+    /// For what no rule names.
+    pub default: ScmpAction,
+    /// Beside the machine's own.
+    pub architectures: Vec<ScmpArch>,
+    /// `SECCOMP_FILTER_FLAG_*` bits.
+    pub flags: u32,
+    /// In the profile's order.
+    pub rules: Vec<Rule>,
+}
+
+/// One entry of `syscalls`.
+#[derive(Debug)]
+pub struct Rule {
+    /// Names, some of which this libseccomp may not know.
+    pub names: Vec<String>,
+    /// What happens to them.
+    pub action: ScmpAction,
+    /// Conditions on the arguments; none means always.
+    pub conditions: Vec<Condition>,
+}
+
+/// A comparison of one argument of a system call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// 0 to 5.
+    pub argument: u32,
+    /// With the mask, where there is one.
+    pub operator: ScmpCompareOp,
+    /// What the argument, masked where there is a mask, is compared with.
+    pub value: u64,
+}
+
+impl Profile {
+    /// Reads the text of `linux.seccomp`.
+    ///
+    /// # Errors
+    /// The first field that is wrong, by name.
+    pub fn parse(text: &str) -> Result<Self> {
+        let tree: Value = serde_json::from_str(text).context(|| "linux.seccomp is not JSON")?;
+        let root = Node { path: "linux.seccomp".into(), value: &tree };
+        root.object()?;
+        for key in ["listenerPath", "listenerMetadata"] {
+            if let Some(node) = root.get(key).filter(|node| node.value.as_str() != Some("")) {
+                return Err(node
+                    .error("is not supported yet")
+                    .hint("it serves SCMP_ACT_NOTIFY only; leave it out"));
+            }
+        }
+        Ok(Self {
+            default: action(&root.require("defaultAction")?, root.get("defaultErrnoRet").as_ref())?,
+            architectures: root.each("architectures", architecture)?,
+            flags: flags(&root)?,
+            rules: root.each("syscalls", Rule::parse)?,
+        })
+    }
+}
+
+impl Rule {
+    fn parse(node: &Node) -> Result<Self> {
+        node.object()?;
+        let names = node.require("names")?;
+        let rule = Self {
+            names: node.each("names", |name| match name.string()? {
+                "" => Err(name.error("is empty")),
+                text => Ok(text.to_owned()),
+            })?,
+            action: action(&node.require("action")?, node.get("errnoRet").as_ref())?,
+            conditions: node.each("args", Condition::parse)?,
+        };
+        if rule.names.is_empty() { Err(names.error("names no system call")) } else { Ok(rule) }
+    }
+}
+
+impl Condition {
+    fn parse(node: &Node) -> Result<Self> {
+        node.object()?;
+        let index = node.require("index")?;
+        let argument = index.unsigned(5)?;
+        let value = node.require("value")?.unsigned(u64::MAX)?;
+        let second = node.get("valueTwo").map_or(Ok(0), |two| two.unsigned(u64::MAX))?;
+        let operator = node.require("op")?;
+        let simple = |op| (op, value);
+        let (operator, value) = match operator.string()? {
+            "SCMP_CMP_NE" => simple(ScmpCompareOp::NotEqual),
+            "SCMP_CMP_LT" => simple(ScmpCompareOp::Less),
+            "SCMP_CMP_LE" => simple(ScmpCompareOp::LessOrEqual),
+            "SCMP_CMP_EQ" => simple(ScmpCompareOp::Equal),
+            "SCMP_CMP_GE" => simple(ScmpCompareOp::GreaterEqual),
+            "SCMP_CMP_GT" => simple(ScmpCompareOp::Greater),
+            // (argument & value) == valueTwo
+            "SCMP_CMP_MASKED_EQ" => (ScmpCompareOp::MaskedEqual(value), second),
+            other => return Err(operator.error(&format!("unknown operator {other:?}"))),
+        };
+        Ok(Self { argument: u32::try_from(argument).unwrap_or(u32::MAX), operator, value })
+    }
+}
+
+/// An action with the number it may carry; without one it is EPERM, config-linux.md "Seccomp".
+fn action(node: &Node, number: Option<&Node>) -> Result<ScmpAction> {
+    let name = node.string()?;
+    let carried = |largest: u16| -> Result<u16> {
+        let Some(number) = number else { return Ok(1) };
+        number.unsigned(largest.into()).map(|n| u16::try_from(n).unwrap_or(largest))
+    };
+    let plain = match name {
+        // Above MAX_ERRNO the kernel would quietly return that instead.
+        "SCMP_ACT_ERRNO" => return Ok(ScmpAction::Errno(carried(4095)?.into())),
+        "SCMP_ACT_TRACE" => return Ok(ScmpAction::Trace(carried(u16::MAX)?)),
+        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => ScmpAction::KillThread,
+        "SCMP_ACT_KILL_PROCESS" => ScmpAction::KillProcess,
+        "SCMP_ACT_TRAP" => ScmpAction::Trap,
+        "SCMP_ACT_ALLOW" => ScmpAction::Allow,
+        "SCMP_ACT_LOG" => ScmpAction::Log,
+        "SCMP_ACT_NOTIFY" => {
+            return Err(node
+                .error("SCMP_ACT_NOTIFY is not supported yet")
+                .hint("answer with SCMP_ACT_ERRNO"));
+        }
+        other => return Err(node.error(&format!("unknown action {other:?}"))),
+    };
+    match number {
+        Some(number) => Err(number.error(&format!("{name} returns no error number"))),
+        None => Ok(plain),
+    }
+}
+
+fn architecture(node: &Node) -> Result<ScmpArch> {
+    let name = node.string()?;
+    name.parse().map_err(|_| node.error(&format!("unknown architecture {name:?}")))
+}
+
+/// Without `flags`, SPEC_ALLOW: the store-bypass mitigation costs a program far more than it gives it, which is why
+/// the kernel stopped implying it and other runtimes ask for this too. An empty list means none.
+fn flags(root: &Node) -> Result<u32> {
+    const LOG: u32 = 1 << 1;
+    const SPEC_ALLOW: u32 = 1 << 2;
+    if root.get("flags").is_none() {
+        return Ok(SPEC_ALLOW);
+    }
+    let bits = root.each("flags", |flag| match flag.string()? {
+        // One thread loads the filter, so there is none to synchronize.
+        "SECCOMP_FILTER_FLAG_TSYNC" => Ok(0),
+        "SECCOMP_FILTER_FLAG_LOG" => Ok(LOG),
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(SPEC_ALLOW),
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Err(flag
+            .error("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV is not supported yet")
+            .hint("it serves SCMP_ACT_NOTIFY only; leave it out")),
+        other => Err(flag.error(&format!("unknown flag {other:?}"))),
+    })?;
+    Ok(bits.into_iter().fold(0, |all, bit| all | bit))
+}
+
+/// A value and where it stands, such as `linux.seccomp.syscalls[3].action`.
+struct Node<'a> {
+    path: String,
+    value: &'a Value,
+}
+
+impl<'a> Node<'a> {
+    fn error(&self, what: &str) -> Error {
+        Error::user(format!("{}: {what}", self.path))
+    }
+
+    fn object(&self) -> Result<()> {
+        if self.value.is_object() { Ok(()) } else { Err(self.error("is not an object")) }
+    }
+
+    /// The property `key`; null is as good as absent, since Go writes it for what is not set.
+    fn get(&self, key: &str) -> Option<Node<'a>> {
+        let value = self.value.get(key).filter(|value| !value.is_null())?;
+        Some(Node { path: format!("{}.{key}", self.path), value })
+    }
+
+    fn require(&self, key: &str) -> Result<Node<'a>> {
+        self.get(key).ok_or_else(|| Error::user(format!("{}.{key}: is missing", self.path)))
+    }
+
+    fn string(&self) -> Result<&'a str> {
+        self.value.as_str().ok_or_else(|| self.error("is not a string"))
+    }
+
+    fn unsigned(&self, largest: u64) -> Result<u64> {
+        match self.value.as_u64() {
+            Some(number) if number <= largest => Ok(number),
+            _ => Err(self.error(&format!("{} is not a whole number from 0 to {largest}", self.value))),
+        }
+    }
+
+    /// Reads each element of the list `key`; none where there is no list.
+    fn each<T>(&self, key: &str, read: impl Fn(&Node) -> Result<T>) -> Result<Vec<T>> {
+        let Some(list) = self.get(key) else { return Ok(Vec::new()) };
+        let elements = list.value.as_array().ok_or_else(|| list.error("is not a list"))?;
+        let node = |(index, value)| Node { path: format!("{}[{index}]", list.path), value };
+        elements.iter().enumerate().map(node).map(|element| read(&element)).collect()
+    }
+}
