@@ -1,0 +1,225 @@
+//! What a test may leave behind: nothing. Looks, names and removes.
+//!
+//! A network namespace lives by a process, a descriptor or a mount; the first two need a process, and the warden, as
+//! subreaper, is the ancestor of all processes of its test. So where no descendant and no mount is left, none is.
+
+use super::{cgroups, proc, warden};
+use nix::mount::{MntFlags, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Beginning of the path of every test's private directory.
+pub const PLACES: &str = "/tmp/pit.";
+/// Beginning of the name of every test's private cgroup.
+pub const CGROUPS: &str = "podrun-it.";
+
+/// Names of cgroups that only hold others; the contract lets them stay when they are empty.
+const PARENTS: [&str; 5] = ["podrun", "podrun-oci", "burstable", "besteffort", "pods"];
+/// What may stay below the roots: programs of podrun's own and compiled filters, both named by their content.
+const CACHES: [&str; 2] = ["data/lib", "root/seccomp"];
+
+/// A test's own directory and cgroups, and what stood outside of them before it began.
+pub struct Corner {
+    place: PathBuf,
+    cgroups: Vec<PathBuf>,
+    outside: BTreeSet<PathBuf>,
+}
+
+impl Corner {
+    /// Makes directory and cgroups for the test of this warden and moves the warden into the latter.
+    pub fn make() -> std::io::Result<Self> {
+        let place = warden::place_of(std::process::id());
+        std::fs::create_dir(&place)?;
+        let name = format!("{CGROUPS}{}", std::process::id());
+        let groups = cgroups::hierarchies("self");
+        // Below our own group, where containers go by default, and below the root, where pods are sent.
+        let mut cgroups: Vec<PathBuf> = groups
+            .iter()
+            .flat_map(|h| [h.directory(&format!("{}/{name}", h.own)), h.directory(&name)])
+            .collect();
+        cgroups.sort();
+        cgroups.dedup();
+        let outside = outside();
+        cgroups::enter_private(&name)?;
+        Ok(Self { place, cgroups, outside })
+    }
+
+    /// The private directory.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Everything that is left, in words.
+    pub fn look_around(&self) -> Vec<String> {
+        let mut found = processes();
+        found.extend(
+            self.mounts()
+                .iter()
+                .map(|mount| format!("mount {} at {} ({})", mount.root, mount.point, mount.kind)),
+        );
+        found.extend(self.groups().iter().map(|path| format!("cgroup {}", path.display())));
+        found.extend(self.files().iter().map(|path| format!("file {}", path.display())));
+        found
+    }
+
+    fn mounts(&self) -> Vec<proc::Mount> {
+        proc::mounts("self").into_iter().filter(|mount| mount.concerns(&self.place)).collect()
+    }
+
+    fn groups(&self) -> Vec<PathBuf> {
+        let inside = self.cgroups.iter().flat_map(|top| {
+            let kept = [top.clone(), top.join("_test")];
+            cgroups::tree(top).into_iter().filter(move |path| !kept.contains(path) && !is_parent(path))
+        });
+        inside.collect()
+    }
+
+    /// cgroups that appeared outside of the corner: only of meaning when the test ran alone.
+    pub fn groups_outside(&self) -> Vec<String> {
+        outside().difference(&self.outside).map(|path| format!("cgroup {}", path.display())).collect()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for root in ["root", "data"] {
+            files_below(&self.place.join(root), &mut found);
+        }
+        found.retain(|path| !CACHES.iter().any(|cache| path.starts_with(self.place.join(cache))));
+        found
+    }
+
+    /// Removes all that [`Corner::look_around`] found, and the corner itself.
+    pub fn clear(&self) {
+        kill_descendants();
+        let mut mounts = self.mounts();
+        mounts.reverse();
+        for mount in mounts {
+            if let Err(error) = umount2(mount.point.as_str(), MntFlags::MNT_DETACH) {
+                eprintln!("cannot unmount {}: {error}", mount.point);
+            }
+        }
+        if let Err(error) = cgroups::leave_private() {
+            eprintln!("cannot leave the test's cgroups: {error}");
+        }
+        for top in self.cgroups.iter().filter(|top| top.is_dir()) {
+            if let Err(error) = cgroups::tree(top).into_iter().try_for_each(remove_group) {
+                eprintln!("cannot remove {}: {error}", top.display());
+            }
+        }
+        if let Err(error) = std::fs::remove_dir_all(&self.place) {
+            eprintln!("cannot remove {}: {error}", self.place.display());
+        }
+    }
+}
+
+fn is_parent(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    // A parent with children is named by its children, which are in the list themselves.
+    PARENTS.contains(&name)
+}
+
+/// cgroups named podrun* in the usual places outside of all corners, except the parents that may stay.
+fn outside() -> BTreeSet<PathBuf> {
+    let tops = cgroups::hierarchies("self").into_iter().flat_map(|h| [h.directory("/"), h.directory(&h.own)]);
+    tops.flat_map(|top| std::fs::read_dir(top).into_iter().flatten().flatten())
+        .filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with("podrun") && !name.starts_with(CGROUPS)
+        })
+        .flat_map(|entry| cgroups::tree(&entry.path()))
+        .filter(|path| path.is_dir() && !is_parent(path))
+        .collect()
+}
+
+fn remove_group(path: PathBuf) -> std::io::Result<()> {
+    // A killed process leaves its group a moment after it was reaped.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        match std::fs::remove_dir(&path) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => return other,
+        }
+    }
+}
+
+/// Everything below `directory` that is not a directory.
+fn files_below(directory: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            files_below(&entry.path(), found);
+        } else {
+            found.push(entry.path());
+        }
+    }
+}
+
+/// Descendants that outlive the test by more than the moment that dying takes.
+fn processes() -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_millis(1000) * super::machine::slowness();
+    while reap() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    describe(std::process::id())
+}
+
+fn describe(ancestor: u32) -> Vec<String> {
+    let ancestor = i32::try_from(ancestor).unwrap_or(i32::MAX);
+    let words = |pid: &i32| {
+        let name = proc::status_field(pid, "Name").unwrap_or_default();
+        format!(
+            "process {pid} ({name}, state {}): {}",
+            proc::state(*pid).unwrap_or('?'),
+            proc::command_line(*pid)
+        )
+    };
+    proc::descendants(ancestor).iter().map(words).collect()
+}
+
+/// Prints all processes below `ancestor` on stderr.
+pub fn describe_processes(title: &str, ancestor: u32) {
+    eprintln!("{title}:\n  {}", describe(ancestor).join("\n  "));
+}
+
+/// Reaps the dead; whether children remain.
+fn reap() -> bool {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+fn kill_descendants() {
+    let me = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while reap() && Instant::now() < deadline {
+        for pid in proc::descendants(me) {
+            // It may have gone since; that is what is wanted.
+            drop(kill(Pid::from_raw(pid), Signal::SIGKILL));
+        }
+        thaw();
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A frozen process does not die of SIGKILL on cgroup v1.
+fn thaw() {
+    for hierarchy in
+        cgroups::hierarchies("self").iter().filter(|h| h.controllers.iter().any(|c| c == "freezer"))
+    {
+        for group in cgroups::tree(&hierarchy.directory(&hierarchy.own)) {
+            drop(std::fs::write(group.join("freezer.state"), "THAWED"));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The list of tests, run by libtest-mimic: two at a time, each under its warden; and what must hold of the whole run.
+
+use super::{Case, body, cgroups, leaks, machine, proc, sources, warden};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::collections::BTreeSet;
+use std::io::{Read, Seek, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, RwLock};
+
+/// Tests that run at the same time unless `--test-threads` says otherwise.
+const THREADS: usize = 2;
+
+/// What the whole run collects.
+#[derive(Default)]
+struct Tally {
+    ran: Mutex<BTreeSet<&'static str>>,
+    skipped: Mutex<BTreeSet<&'static str>>,
+    turn: RwLock<()>,
+}
+
+/// The entry of all three levels: runner, warden, body.
+pub fn main(cases: Vec<Case>) -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    let named = |name: &str| cases.iter().find(|case| case.name == name);
+    match (words.get(1).map(String::as_str), words.get(2).and_then(|name| named(name))) {
+        (Some("--warden"), Some(case)) => warden::run(case),
+        (Some("--body"), Some(case)) => {
+            body::run(case);
+            ExitCode::SUCCESS
+        }
+        _ => run(cases),
+    }
+}
+
+fn run(cases: Vec<Case>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(THREADS));
+    let tally = Arc::new(Tally::default());
+    let mut trials = vec![Trial::test("harness::every_file_is_used", || {
+        sources::every_file_is_used().map_err(Into::into)
+    })];
+    trials.extend(cases.iter().map(|case| trial(*case, Arc::clone(&tally))));
+    if !arguments.list {
+        if let Err(reason) = sources::prepare() {
+            eprintln!("integration tests cannot run: {reason}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let subreaper = podrun::sys::process::set_child_subreaper();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let complaints = if arguments.list { Vec::new() } else { complaints(&cases, &tally, subreaper) };
+    for complaint in &complaints {
+        eprintln!("error: {complaint}");
+    }
+    if complaints.is_empty() { conclusion.exit_code() } else { ExitCode::from(101) }
+}
+
+fn trial(case: Case, tally: Arc<Tally>) -> Trial {
+    Trial::ignorable_test(case.name, move || {
+        // A poisoned lock only says that another test's thread panicked.
+        let (_alone, _among);
+        if case.exclusive {
+            _alone = tally.turn.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        } else {
+            _among = tally.turn.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        remember(&tally.ran, case.name);
+        let (status, output) = under_warden(&case)?;
+        match status.code() {
+            Some(0) => Ok(Completion::Completed),
+            Some(body::SKIPPED) => {
+                let reason = output.lines().filter_map(|line| line.strip_prefix(body::SKIP_MARK)).next_back();
+                let reason = reason.unwrap_or("no reason given");
+                println!("SKIP {}: {reason}", case.name);
+                remember(&tally.skipped, case.name);
+                Ok(Completion::ignored_with(reason))
+            }
+            _ => Err(Failed::from(format!("{output}\n({})", how(status)))),
+        }
+    })
+}
+
+fn how(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(number) => format!("warden killed by signal {number}"),
+        None => format!("warden: {status}"),
+    }
+}
+
+fn remember(set: &Mutex<BTreeSet<&'static str>>, name: &'static str) {
+    set.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name);
+}
+
+fn under_warden(case: &Case) -> Result<(ExitStatus, String), Failed> {
+    // A file, not a pipe: whatever a test leaves running would keep a pipe open.
+    let mut output = nix::sys::memfd::memfd_create(c"output", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)
+        .map(std::fs::File::from)?;
+    let status = Command::new("/proc/self/exe")
+        .args(["--warden", case.name])
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output.try_clone()?)
+        .status()?;
+    let mut text = Vec::new();
+    output.rewind()?;
+    output.read_to_end(&mut text)?;
+    Ok((status, String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// What is wrong with the run as a whole.
+fn complaints(cases: &[Case], tally: &Tally, subreaper: std::io::Result<()>) -> Vec<String> {
+    std::io::stdout().flush().ok();
+    let ran = tally.ran.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let skipped = tally.skipped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut found = match sources::expected_skips(&machine::conditions(), cases) {
+        Ok(expected) => difference(&ran, &skipped, &expected),
+        Err(error) => vec![error],
+    };
+    if let Err(error) = subreaper {
+        found.push(format!("cannot become a subreaper: {error}"));
+    }
+    let me = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
+    let stragglers =
+        proc::children(me).into_iter().map(|pid| format!("process {pid}: {}", proc::command_line(pid)));
+    let mounts = proc::mounts("self").into_iter().filter(|mount| mount.point.starts_with(leaks::PLACES));
+    let groups = cgroups::hierarchies("self").into_iter().flat_map(|h| cgroups::tree(&h.directory(&h.own)));
+    let left = stragglers.chain(mounts.map(|mount| format!("mount {}", mount.point))).chain(
+        groups
+            .filter(|path| path.to_string_lossy().contains(leaks::CGROUPS) && path.is_dir())
+            .map(|path| format!("cgroup {}", path.display())),
+    );
+    found.extend(left.map(|what| format!("left by the run: {what}")));
+    found
+}
+
+fn difference(ran: &BTreeSet<&str>, skipped: &BTreeSet<&str>, expected: &BTreeSet<String>) -> Vec<String> {
+    let surprise = skipped.iter().filter(|name| !expected.contains(**name));
+    let missing =
+        expected.iter().filter(|name| ran.contains(name.as_str()) && !skipped.contains(name.as_str()));
+    surprise
+        .map(|name| format!("{name} was skipped, which integration/expected-skips.txt does not expect here"))
+        .chain(missing.map(|name| {
+            format!("{name} ran, though integration/expected-skips.txt expects it to be skipped here")
+        }))
+        .collect()
+}
