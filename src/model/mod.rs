@@ -3,3 +3,4 @@
 pub mod ids;
 pub mod quantity;
 pub mod sandbox;
+pub mod time;

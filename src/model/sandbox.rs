@@ -1,6 +1,7 @@
-//! What a pod hands to a container that joins it.
+//! What a pod hands to a container that joins it, and what the pod is told of its containers in return.
 
 use crate::model::ids::{PodUid, VolumeName};
+use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -32,7 +33,8 @@ pub struct Sandbox {
 }
 
 /// Inode numbers of namespace files (`stat -L /proc/PID/ns/net`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NamespaceInodes {
     /// Network.
     pub net: u64,
@@ -41,6 +43,7 @@ pub struct NamespaceInodes {
     /// Host and domain name.
     pub uts: u64,
     /// PID, where the pod shares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u64>,
 }
 
@@ -53,4 +56,36 @@ pub struct VolumeMount {
     pub path: PathBuf,
     /// Mounted read-only.
     pub read_only: bool,
+}
+
+/// A container of a pod as whoever keeps containers sees it; the pod itself knows nothing of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerView {
+    /// Name within the pod; for bare pods the id.
+    pub name: String,
+    /// Container id.
+    pub id: String,
+    /// Pid of its init in our PID namespace, already checked to be that process; `None` when there is none alive.
+    pub pid: Option<i32>,
+    /// What it does.
+    pub status: ContainerStatus,
+    /// Exit code of the last init (128 + n for a signal), where it is known.
+    pub exit_code: Option<i32>,
+    /// How often it has been made anew.
+    pub restart_count: u32,
+    /// Its cgroup, absolute in every hierarchy.
+    pub cgroup_path: String,
+}
+
+/// The runtime spec's status of a container, and whether it is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerStatus {
+    /// Its init waits for `start`.
+    Created,
+    /// Its init runs the user's program.
+    Running,
+    /// Its cgroup is frozen.
+    Paused,
+    /// Its init has ended.
+    Stopped,
 }

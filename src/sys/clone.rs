@@ -24,7 +24,7 @@ pub struct CloneArgs<'a> {
     pub sibling: bool,
 }
 
-/// Forks with clone3; `child` runs in the new process and must not return, hence its type.
+/// Forks with clone3; `child` runs in the new process, which ends should it return.
 ///
 /// The child is a copy of a single-threaded process, so no lock can be held in it and it may allocate. It must not
 /// use libc functions that rely on its cached thread id (raise, abort, pthread_*), because a raw clone3 leaves that
@@ -32,10 +32,11 @@ pub struct CloneArgs<'a> {
 ///
 /// # Errors
 /// EBUSY-like `Other` when the process has more than one thread; else those of clone3(2).
-pub fn spawn(args: CloneArgs<'_>, child: impl FnOnce() -> std::convert::Infallible) -> io::Result<Child> {
+pub fn spawn(args: CloneArgs<'_>, child: impl FnOnce()) -> io::Result<Child> {
     if std::fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::other("the process has more than one thread"));
     }
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000; // libc's constant is an int and overflows
     let mut pidfd: libc::c_int = -1;
     // SAFETY: clone_args is plain integers, for which all zeroes is a valid value.
     let mut raw: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -47,7 +48,7 @@ pub fn spawn(args: CloneArgs<'_>, child: impl FnOnce() -> std::convert::Infallib
         raw.exit_signal = libc::SIGCHLD as u64;
     }
     if let Some(cgroup) = args.cgroup {
-        raw.flags |= libc::CLONE_INTO_CGROUP as u64;
+        raw.flags |= CLONE_INTO_CGROUP;
         raw.cgroup = u64::try_from(cgroup.as_raw_fd()).map_err(io::Error::other)?;
     }
     // SAFETY: raw and pidfd live until the call returns; no stack is given, so the child gets a copy-on-write copy of
@@ -55,7 +56,8 @@ pub fn spawn(args: CloneArgs<'_>, child: impl FnOnce() -> std::convert::Infallib
     let pid =
         check(unsafe { libc::syscall(libc::SYS_clone3, &raw const raw, size_of::<libc::clone_args>()) })?;
     if pid == 0 {
-        match child() {}
+        child();
+        super::process::exit_now(1);
     }
     // SAFETY: the kernel wrote a new descriptor that nobody else owns into pidfd before the parent returned.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };

@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod fs;
@@ -12,6 +13,7 @@ pub mod ns;
 pub mod pidfd;
 pub mod process;
 pub mod pty;
+pub mod random;
 pub mod seccomp;
 pub mod socket;
 

@@ -121,3 +121,37 @@ pub fn exec_path() -> Option<&'static CStr> {
     // SAFETY: a non-null AT_EXECFN points at a NUL-terminated string on the initial stack, which lives for ever.
     Some(unsafe { CStr::from_ptr(pointer) })
 }
+
+/// Drops a capability, by number, from the bounding set.
+///
+/// # Errors
+/// EINVAL when the kernel knows no capability of that number.
+pub fn drop_bounding(capability: u8) -> io::Result<()> {
+    prctl(libc::PR_CAPBSET_DROP, capability.into()).map(drop)
+}
+
+/// Sets effective, permitted and inheritable capabilities from bit masks, capset(2): one call, because the three
+/// must fit one another at every moment.
+pub fn set_capabilities(effective: u64, permitted: u64, inheritable: u64) -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: libc::c_int,
+    }
+    const VERSION_3: u32 = 0x2008_0522;
+    let low = |mask: u64| (mask & 0xffff_ffff) as u32;
+    let high = |mask: u64| (mask >> 32) as u32;
+    let header = Header { version: VERSION_3, pid: 0 };
+    let data = [
+        [low(effective), low(permitted), low(inheritable)],
+        [high(effective), high(permitted), high(inheritable)],
+    ];
+    // SAFETY: header and two data structs of three u32 each, as version 3 wants, live until the call returns.
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) }).map(drop)
+}
+
+/// setdomainname(2): the NIS domain name of this UTS namespace.
+pub fn set_domain_name(name: &str) -> io::Result<()> {
+    // SAFETY: the name's pointer and length are of one live string.
+    check(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }.into()).map(drop)
+}

@@ -58,3 +58,25 @@ pub fn send_descriptor(socket: BorrowedFd<'_>, text: &[u8], fd: BorrowedFd<'_>) 
     )?;
     Ok(())
 }
+
+/// Receives one message with exactly one descriptor, close-on-exec; `None` when the other end closed without one.
+pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    use std::os::fd::FromRawFd;
+    let mut text = [0; 4096];
+    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+    let mut vectors = [std::io::IoSliceMut::new(&mut text)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = nix::sys::socket::recvmsg::<()>(socket.as_raw_fd(), &mut vectors, Some(&mut space), flags)?;
+    for control in message.cmsgs()? {
+        if let nix::sys::socket::ControlMessageOwned::ScmRights(fds) = control
+            && let [fd] = fds[..]
+        {
+            // SAFETY: the kernel installed this descriptor for the message just received; nobody else owns it.
+            return Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+    }
+    if message.bytes == 0 {
+        return Ok(None);
+    }
+    Err(io::Error::other("the message holds no descriptor"))
+}

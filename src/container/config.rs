@@ -1,0 +1,215 @@
+//! Reading config.json: bounded, tolerant where the runtime spec says so, and strict about everything else.
+//!
+//! The seccomp profile, two thirds of a usual config.json, is taken out as text: it is hashed and looked up among the
+//! compiled filters, and only parsed when it is not there.
+
+use super::support;
+use crate::error::{Context, Error, Result};
+use crate::report;
+use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::io::Read;
+use std::path::Path;
+
+/// The file's name in a bundle.
+pub const FILE: &str = "config.json";
+
+/// Largest config.json that is read: one with every list of the spec at its sensible limit is far smaller.
+const LARGEST_BYTES: u64 = 16 << 20;
+
+/// A config.json.
+#[derive(Debug)]
+pub struct Config {
+    /// The typed part; `linux.seccomp` is taken out.
+    pub spec: Spec,
+    /// The text of `linux.seccomp`, where there is one.
+    pub seccomp: Option<String>,
+    /// The file as it was read.
+    pub text: String,
+}
+
+#[derive(Deserialize)]
+struct Peek<'a> {
+    #[serde(borrow)]
+    linux: Option<PeekLinux<'a>>,
+}
+
+#[derive(Deserialize)]
+struct PeekLinux<'a> {
+    #[serde(borrow)]
+    seccomp: Option<&'a RawValue>,
+}
+
+/// Reads and checks the config.json of a bundle.
+///
+/// # Errors
+/// When it is missing, too large, malformed (with line or field), or asks for what is not supported (with field).
+pub fn load(directory: &Path) -> Result<Config> {
+    let path = directory.join(FILE);
+    let text = read_bounded(&path).map_err(|error| match error.errno() {
+        Some(libc::ENOENT) => {
+            error.hint("give the bundle's directory with --bundle; `podrun spec` writes a config.json")
+        }
+        _ => error,
+    })?;
+    parse(text).context(|| format!("cannot use {path:?}"))
+}
+
+/// Reads and checks a `process.json` for exec.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_process(path: &Path) -> Result<Process> {
+    let text = read_bounded(path)?;
+    let parse = || -> Result<Process> {
+        let mut value: Value = serde_json::from_str(&text).context(|| "malformed JSON")?;
+        support::check_process(&value, "")?;
+        drop_unknown_capabilities(&mut value, "capabilities");
+        let process: Process = typed(value)?;
+        check_process(&process, "")?;
+        Ok(process)
+    };
+    parse().context(|| format!("cannot use {path:?}"))
+}
+
+fn read_bounded(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    // A FIFO in the place of the file must not block us.
+    let file = crate::sys::fs::open_existing(path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .context_as(crate::error::Kind::User, || format!("cannot open {path:?}"))?;
+    let length = std::fs::File::from(file)
+        .take(LARGEST_BYTES + 1)
+        .read_to_string(&mut text)
+        .context_as(crate::error::Kind::User, || format!("cannot read {path:?}"))?;
+    if u64::try_from(length).is_ok_and(|length| length <= LARGEST_BYTES) {
+        return Ok(text);
+    }
+    Err(Error::user(format!("cannot read {path:?}: it is larger than {} MiB", LARGEST_BYTES >> 20)))
+}
+
+fn typed<T: serde::de::DeserializeOwned>(value: Value) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let field = error.path().to_string();
+        let reason = error.into_inner().to_string();
+        Error::user(if field == "." { reason } else { format!("{field}: {reason}") })
+    })
+}
+
+fn parse(text: String) -> Result<Config> {
+    let peek: Peek<'_> = serde_json::from_str(&text).context(|| "malformed JSON")?;
+    let raw = peek.linux.and_then(|linux| linux.seccomp);
+    let seccomp = raw.map(|raw| raw.get().to_owned()).filter(|raw| raw != "null");
+    let mut value: Value = match raw {
+        None => serde_json::from_str(&text),
+        Some(raw) => {
+            // The slice lies within the text, so its offset is the distance of the pointers.
+            let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
+            let end = start + raw.get().len();
+            serde_json::from_str(&format!("{}null{}", &text[..start], &text[end..]))
+        }
+    }
+    .context(|| "malformed JSON")?;
+    support::check(&value)?;
+    drop_unknown_capabilities(&mut value, "process.capabilities");
+    let spec: Spec = typed(value)?;
+    check_spec(&spec)?;
+    Ok(Config { spec, seccomp, text })
+}
+
+/// Takes names that are no capability out of the five sets, with a warning: so the runtime spec wants it.
+fn drop_unknown_capabilities(value: &mut Value, field: &str) {
+    let pointer = format!("/{}", field.replace('.', "/"));
+    let Some(Value::Object(sets)) = value.pointer_mut(&pointer) else { return };
+    for (set, names) in sets {
+        let Value::Array(names) = names else { continue };
+        names.retain(|name| {
+            let known = name.as_str().is_none_or(|name| name.parse::<caps::Capability>().is_ok());
+            if !known {
+                report::warn(&format!("{field}.{set}: unknown capability {name} is ignored"));
+            }
+            known
+        });
+    }
+}
+
+/// What the types alone do not say.
+fn check_spec(spec: &Spec) -> Result<()> {
+    let version = spec.version();
+    if !version.starts_with("1.") {
+        return Err(Error::user(format!("ociVersion: {version:?} is not supported"))
+            .hint("podrun knows the runtime spec 1.0 to 1.3"));
+    }
+    let Some(root) = spec.root() else { return Err(Error::user("root: is missing")) };
+    if root.path().as_os_str().is_empty() {
+        return Err(Error::user("root.path: is empty"));
+    }
+    let Some(process) = spec.process() else { return Err(Error::user("process: is missing")) };
+    check_process(process, "process.")?;
+    let Some(linux) = spec.linux() else { return Err(Error::user("linux: is missing")) };
+    let namespaces = linux.namespaces().as_deref().unwrap_or_default();
+    for (index, namespace) in namespaces.iter().enumerate() {
+        if namespaces[..index].iter().any(|earlier| earlier.typ() == namespace.typ()) {
+            return Err(Error::user(format!(
+                "linux.namespaces[{index}]: {} is given twice",
+                namespace.typ()
+            )));
+        }
+    }
+    match namespaces.iter().find(|n| n.typ() == LinuxNamespaceType::Mount) {
+        None => Err(Error::user("linux.namespaces: there is no mount namespace")
+            .hint("add {\"type\": \"mount\"}: a root file system of its own needs one")),
+        Some(mount) if mount.path().is_some() => {
+            Err(Error::user("linux.namespaces: joining a mount namespace by path is not supported"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn check_process(process: &Process, prefix: &str) -> Result<()> {
+    if process.args().as_deref().unwrap_or_default().is_empty() {
+        return Err(Error::user(format!("{prefix}args: there is no command")));
+    }
+    if !process.cwd().is_absolute() {
+        return Err(Error::user(format!("{prefix}cwd: {:?} is not absolute", process.cwd())));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"{"ociVersion": "1.0.2", "root": {"path": "rootfs"},
+        "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/", "args": ["sh"],
+                    "capabilities": {"bounding": ["CAP_CHOWN", "CAP_NEW_THING"]}},
+        "linux": {"namespaces": [{"type": "mount"}], "seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}}"#;
+
+    fn error(text: &str) -> String {
+        parse(text.to_owned()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_seccomp_text_is_taken_out_and_unknown_capabilities_are_dropped() {
+        let config = parse(SMALL.to_owned()).unwrap();
+        assert_eq!(config.seccomp.as_deref(), Some(r#"{"defaultAction": "SCMP_ACT_ALLOW"}"#));
+        let capabilities = config.spec.process().as_ref().unwrap().capabilities().as_ref().unwrap();
+        assert_eq!(capabilities.bounding().as_ref().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn errors_name_the_field_or_the_line() {
+        assert!(
+            error("{\n  \"ociVersion\": }").contains("line 2 column"),
+            "{}",
+            error("{\n  \"ociVersion\": }")
+        );
+        assert!(error(&SMALL.replace("\"mount\"}", "\"moon\"}")).contains("linux.namespaces[0].type"));
+        assert!(error(&SMALL.replace("[\"sh\"]", "[]")).contains("process.args"));
+        assert!(error(&SMALL.replace("\"cwd\": \"/\"", "\"cwd\": \"tmp\"")).contains("process.cwd"));
+        assert!(error(&SMALL.replace("1.0.2", "2.0.0")).contains("ociVersion"));
+        assert!(error(&SMALL.replace("{\"path\": \"rootfs\"}", "{\"path\": 7}")).contains("root.path"));
+        assert!(error(&"[".repeat(100_000)).contains("malformed"));
+    }
+}

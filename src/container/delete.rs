@@ -1,0 +1,118 @@
+//! Removing a container, whole or half-made, without a trace.
+
+use super::Host;
+use super::record::{self, Record, Stage, Status};
+use crate::error::{Context, Error, Result};
+use crate::model::ids::ContainerId;
+use crate::state::lock::DirectoryLock;
+use crate::sys::pidfd;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a killed process may take to end before we say so.
+const KILL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Deletes a container that is stopped or was never started; with `force` a running one too.
+///
+/// # Errors
+/// When it does not exist (not with `force`), runs, or when something of it cannot be removed.
+pub fn delete(host: &Host, id: &ContainerId, force: bool) -> Result<()> {
+    let title = || format!("cannot delete container {:?}", id.as_str());
+    let directory = host.layout.container(id);
+    let claimed = match claim(&directory, force).context(title)? {
+        Claim::Missing if force => return Ok(()),
+        Claim::Missing => return Err(record::not_found(id)),
+        Claim::Ours(record) => record,
+    };
+    destroy(host, id, claimed.as_deref()).context(title)
+}
+
+enum Claim {
+    Missing,
+    Ours(Option<Box<Record>>),
+}
+
+/// Marks the record as being deleted by us, so that of two commands one does it and the other says so.
+fn claim(directory: &Path, force: bool) -> Result<Claim> {
+    let Some(_lock) = DirectoryLock::take(directory)? else { return Ok(Claim::Missing) };
+    let mut record = match Record::read(directory) {
+        Ok(Some(record)) => record,
+        // Nothing but the directory, or a damaged record: there is nobody to ask.
+        Ok(None) | Err(_) if force => return Ok(Claim::Ours(None)),
+        Ok(None) => {
+            return Err(Error::user("it was never made whole").hint("podrun delete --force removes it"));
+        }
+        Err(error) => return Err(error),
+    };
+    if record.stage == Stage::Deleting
+        && let Some(worker) = &record.worker
+        && worker.is_alive()?
+    {
+        return Err(Error::user(format!("process {} is deleting it", worker.pid)));
+    }
+    match record.status(directory)? {
+        Status::Stopped => {}
+        // A created container has run nothing of the user's; runc deletes it, too.
+        Status::Created => {}
+        _ if force => {}
+        status => {
+            return Err(Error::user(format!("it is not stopped: {status}"))
+                .hint("stop it first (podrun kill), or delete it with --force"));
+        }
+    }
+    record.stage = Stage::Deleting;
+    record.worker = Some(record::own_process()?);
+    record.write(directory)?;
+    Ok(Claim::Ours(Some(Box::new(record))))
+}
+
+/// Kills what lives, then removes cgroup and files. Every step is done whatever the others say.
+///
+/// # Errors
+/// All errors of the steps; the record then stays, for another try.
+pub fn destroy(host: &Host, id: &ContainerId, record: Option<&Record>) -> Result<()> {
+    let mut errors = Vec::new();
+    if let Some(record) = record {
+        errors.extend(kill_all(record).err());
+        if let Some(cgroup) = &record.cgroup {
+            errors.extend(cgroup.remove().err());
+        }
+    }
+    if errors.is_empty() {
+        errors.extend(remove_files(&host.layout.container(id)).err());
+    }
+    Error::all("cannot remove everything", errors)
+}
+
+fn kill_all(record: &Record) -> Result<()> {
+    let init = record.init.as_ref().map(crate::state::process::ProcessRef::open).transpose()?.flatten();
+    if let Some(init) = &init {
+        match pidfd::send_signal(init.as_fd(), libc::SIGKILL) {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                return Err(error).context(|| "cannot kill the init process");
+            }
+            _ => {}
+        }
+    }
+    // Also thaws a frozen group, without which nothing in it would die.
+    if let Some(cgroup) = &record.cgroup {
+        cgroup.signal_all(libc::SIGKILL)?;
+    }
+    let Some(init) = init else { return Ok(()) };
+    if pidfd::wait_exit(init.as_fd(), KILL_DEADLINE).context(|| "cannot wait for the init process")? {
+        return Ok(());
+    }
+    Err(Error::host(format!("its init process does not end within {} s of SIGKILL", KILL_DEADLINE.as_secs()))
+        .hint("it hangs in the kernel (state D in ps), most often on storage; try again when that answers"))
+}
+
+/// Removes the directory. Its files are ours alone; nothing is followed.
+fn remove_files(directory: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context(|| format!("cannot remove {directory:?}"))
+        }
+        _ => Ok(()),
+    }
+}

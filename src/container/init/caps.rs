@@ -1,0 +1,131 @@
+//! The five capability sets, capabilities(7).
+
+use crate::error::{Context, Error, Result};
+use crate::report;
+use caps::{CapSet, Capability, CapsHashSet};
+use oci_spec::runtime::{Capabilities, LinuxCapabilities};
+use std::io;
+
+/// What the program gets. A config without capabilities gives none.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct CapabilitySets {
+    bounding: CapsHashSet,
+    effective: CapsHashSet,
+    permitted: CapsHashSet,
+    inheritable: CapsHashSet,
+    ambient: CapsHashSet,
+}
+
+fn from_caps(error: caps::errors::CapsError) -> Error {
+    // The crate keeps the system's error as text alone.
+    Error::host(error.to_string())
+}
+
+impl CapabilitySets {
+    /// Takes the sets from the spec. What this process itself has not got cannot be given: the runtime spec wants a
+    /// warning and no error.
+    ///
+    /// # Errors
+    /// When our own capabilities cannot be read.
+    pub fn plan(wanted: Option<&LinuxCapabilities>) -> Result<Self> {
+        let Some(wanted) = wanted else { return Ok(Self::default()) };
+        let ours = caps::read(None, CapSet::Permitted).map_err(from_caps)?;
+        let mut missing = Vec::new();
+        let mut take = |set: &Option<Capabilities>| -> CapsHashSet {
+            let names = set.iter().flatten().filter_map(|capability| {
+                let name = capability.to_string();
+                format!("CAP_{name}").parse::<Capability>().ok()
+            });
+            let (granted, refused): (CapsHashSet, CapsHashSet) = names.partition(|name| ours.contains(name));
+            missing.extend(refused.into_iter().map(|capability| capability.to_string()));
+            granted
+        };
+        let mut sets = Self {
+            bounding: take(wanted.bounding()),
+            effective: take(wanted.effective()),
+            permitted: take(wanted.permitted()),
+            inheritable: take(wanted.inheritable()),
+            ambient: take(wanted.ambient()),
+        };
+        missing.sort_unstable();
+        missing.dedup();
+        if !missing.is_empty() {
+            report::warn(&format!(
+                "podrun itself has not got {}; the container runs without",
+                missing.join(", ")
+            ));
+        }
+        // The kernel refuses more effective than permitted and more ambient than permitted and inheritable.
+        sets.effective.retain(|capability| sets.permitted.contains(capability));
+        sets.ambient.retain(|capability| {
+            sets.permitted.contains(capability) && sets.inheritable.contains(capability)
+        });
+        Ok(sets)
+    }
+
+    /// Adds capabilities to bounding, permitted and effective, as `exec --cap` does.
+    pub fn add(&mut self, names: &[Capability]) {
+        for set in [&mut self.bounding, &mut self.permitted, &mut self.effective] {
+            set.extend(names);
+        }
+    }
+
+    /// Drops from the bounding set what is not in ours.
+    ///
+    /// # Errors
+    /// Names the capability that could not be dropped.
+    pub fn drop_bounding(&self) -> Result<()> {
+        // Up to the kernel's last one, which may be newer than any list of names.
+        for number in 0..64u8 {
+            if self.bounding.iter().any(|capability| capability.index() == number) {
+                continue;
+            }
+            match crate::sys::process::drop_bounding(number) {
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+                other => {
+                    other.context(|| format!("cannot drop capability {number} from the bounding set"))?
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets permitted, effective, inheritable and ambient.
+    ///
+    /// # Errors
+    /// Those of capset(2) and prctl(2).
+    pub fn apply(&self) -> Result<()> {
+        let mask = |set: &CapsHashSet| set.iter().fold(0u64, |mask, capability| mask | capability.bitmask());
+        let set = |e, p, i| -> io::Result<()> { crate::sys::process::set_capabilities(e, p, i) };
+        set(mask(&self.effective), mask(&self.permitted), mask(&self.inheritable)).context(|| "capset")?;
+        for capability in &self.ambient {
+            caps::raise(None, CapSet::Ambient, *capability)
+                .map_err(from_caps)
+                .context(|| format!("cannot make {capability} ambient"))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_stay_within_one_another() {
+        let json = r#"{"bounding": ["CAP_CHOWN"], "permitted": [], "effective": ["CAP_CHOWN"], "ambient": ["CAP_CHOWN"]}"#;
+        let wanted: LinuxCapabilities = serde_json::from_str(json).unwrap();
+        let sets = CapabilitySets::plan(Some(&wanted)).unwrap();
+        assert!(sets.effective.is_empty());
+        assert!(sets.ambient.is_empty());
+        assert_eq!(CapabilitySets::plan(None).unwrap(), CapabilitySets::default());
+    }
+
+    #[test]
+    fn every_name_of_the_spec_is_a_kernel_name() {
+        for capability in caps::all() {
+            let json = format!("{{\"bounding\": [\"{capability}\"]}}");
+            serde_json::from_str::<LinuxCapabilities>(&json).unwrap();
+        }
+    }
+}

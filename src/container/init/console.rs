@@ -1,0 +1,69 @@
+//! The container's terminal: made inside, so that it belongs to the container's devpts; the master goes out by socket.
+
+use super::Init;
+use crate::error::{Context, Result};
+use crate::sys::fs::{Resolve, open_in};
+use crate::sys::mount::{self, Depth};
+use crate::sys::{pty, socket};
+use nix::sys::stat::{Mode, SFlag};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+const PTMX: &CStr = c"dev/pts/ptmx";
+
+/// Makes a pseudo-terminal in the container's /dev/pts, sends its master, and binds the slave to /dev/console.
+pub fn make(init: &mut Init) -> Result<()> {
+    let Some(terminal) = &init.plan.process.terminal else { return Ok(()) };
+    let flags = libc::O_RDWR | libc::O_NOCTTY;
+    let hint = "mount a devpts file system at /dev/pts";
+    let master = match &init.root {
+        Some(root) => open_in(root.fd(), PTMX, flags, 0, Resolve::NoSymlinks),
+        // exec: this process is in the container's mount namespace already, and `/` is its root.
+        None => {
+            let root = mount::open_path(c"/").context(|| "cannot open the root")?;
+            open_in(root.as_fd(), PTMX, flags, 0, Resolve::NoSymlinks)
+        }
+    }
+    .context(|| "cannot open /dev/pts/ptmx in the container")
+    .map_err(|error| error.hint(hint))?;
+    pty::unlock(master.as_fd()).context(|| "cannot unlock the terminal")?;
+    let slave = pty::open_slave(master.as_fd()).context(|| "cannot open the terminal's slave")?;
+    let number = pty::slave_number(master.as_fd()).context(|| "cannot number the terminal")?;
+    if let Some((rows, columns)) = terminal.size {
+        pty::set_size(master.as_fd(), rows, columns)
+            .context(|| "cannot set the terminal's size (process.consoleSize)")?;
+    }
+    let name = format!("/dev/pts/{number}");
+    socket::send_descriptor(terminal.socket.as_fd(), name.as_bytes(), master.as_fd())
+        .context(|| "cannot send the terminal to the console socket")?;
+    if let Some(root) = &init.root {
+        bind_console(root, &slave)?;
+    }
+    init.console = Some(slave);
+    Ok(())
+}
+
+/// Binds the slave over /dev/console, an empty file made for it; never over a link (CVE-2025-52565).
+fn bind_console(root: &super::super::mounts::root::Root, slave: &OwnedFd) -> Result<()> {
+    let title = || "cannot bind the terminal to /dev/console";
+    let dev = root.find(Path::new("/dev"), Resolve::InRoot).context(title)?;
+    match nix::sys::stat::mknodat(&dev, "console", SFlag::S_IFREG, Mode::from_bits_truncate(0o600), 0) {
+        Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
+        Err(error) => return Err(error).context(title),
+    }
+    let target = open_in(dev.as_fd(), c"console", libc::O_PATH, 0, Resolve::NoSymlinks).context(title)?;
+    // By the host's procfs: a detached copy needs a path-like source, and the slave is one by its own mount.
+    let source = mount::open_tree(slave.as_fd(), c"", Some(Depth::One)).context(title)?;
+    mount::move_mount(source.as_fd(), target.as_fd()).context(title)
+}
+
+/// Makes the slave the controlling terminal and the standard streams, and gives it to the user.
+pub fn adopt(init: &mut Init) -> Result<()> {
+    let process = &init.plan.process;
+    let Some(slave) = init.console.take() else { return Ok(()) };
+    pty::set_controlling(slave.as_fd()).context(|| "cannot make it the controlling terminal")?;
+    pty::become_stdio(slave.as_fd()).context(|| "cannot make it the standard streams")?;
+    // Mode and group stay as devpts gave them; a program must be able to open its own terminal again.
+    nix::unistd::fchown(&slave, Some(process.uid.into()), None).context(|| "cannot give it to the user")
+}

@@ -1,0 +1,120 @@
+//! Finding the program, waiting for `start`, and becoming the program.
+
+use super::Init;
+use crate::error::{Context, Error, Kind, Result};
+use crate::sys::{self, process, seccomp};
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::AccessFlags;
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Finds the program as the user will, and replaces the first argument's meaning by an absolute path.
+///
+/// The texts are those that docker matches to tell 127 (not found) from 126 (not executable).
+pub fn find(init: &mut Init) -> Result<()> {
+    let process = &init.plan.process;
+    let Some(name) = process.args.first() else { return Err(Error::user("there is no command")) };
+    let name = OsStr::from_bytes(name.as_bytes());
+    let title = || format!("exec: {name:?}");
+    if name.as_bytes().contains(&b'/') {
+        return check(Path::new(name)).context(title);
+    }
+    let path = process.env.iter().rev().find_map(|pair| pair.as_bytes().strip_prefix(b"PATH="));
+    let mut denied = None;
+    for directory in path.unwrap_or_default().split(|b| *b == b':') {
+        let directory =
+            if directory.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(directory)) };
+        let candidate = directory.join(name);
+        match check(&candidate) {
+            Ok(()) => return remember(init, &candidate),
+            Err(error) if error.errno() == Some(libc::ENOENT) || error.errno() == Some(libc::ENOTDIR) => {}
+            Err(error) => denied = denied.or(Some(error)),
+        }
+    }
+    let missing = || {
+        Error::user("executable file not found in $PATH")
+            .hint("correct process.args, or PATH in process.env; give a path with a /")
+    };
+    Err(denied.unwrap_or_else(missing)).context(title)
+}
+
+fn remember(init: &mut Init, path: &Path) -> Result<()> {
+    let path =
+        CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::user("the path holds a NUL byte"))?;
+    init.plan.process.program = Some(path);
+    Ok(())
+}
+
+/// Whether the user may execute the file; it must be a regular one.
+fn check(path: &Path) -> Result<()> {
+    let stat = nix::sys::stat::stat(path).context_as(Kind::User, || format!("{path:?}"))?;
+    if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
+        return Err(std::io::Error::from_raw_os_error(libc::EISDIR))
+            .context_as(Kind::User, || format!("{path:?}"));
+    }
+    nix::unistd::faccessat(AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS)
+        .context_as(Kind::User, || format!("{path:?}"))
+        .map_err(|e| e.hint("make it executable for the container's user, on a mount without noexec"))
+}
+
+/// Blocks until `start` writes a byte. The FIFO is open for writing here too, so that its end never comes.
+pub fn wait_for_start(fifo: &OwnedFd) -> Result<()> {
+    let mut byte = [0];
+    loop {
+        match nix::unistd::read(fifo, &mut byte) {
+            Ok(_) => return Ok(()),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error).context(|| "cannot wait for start"),
+        }
+    }
+}
+
+/// Marks everything but the standard streams and what is to be preserved close-on-exec, whoever opened it: the
+/// caller may have leaked descriptors into us (CVE-2024-21626).
+pub fn close_descriptors(init: &Init) -> Result<()> {
+    process::close_on_exec_from(3 + init.plan.process.preserved_fds)
+        .context(|| "cannot close file descriptors")
+}
+
+/// Loads the filter, where there is one.
+pub fn load_filter(init: &Init) -> Result<()> {
+    let Some(filter) = &init.plan.process.seccomp else { return Ok(()) };
+    seccomp::load(&filter.program, filter.flags).context(|| "seccomp (linux.seccomp)")
+}
+
+/// Becomes the program.
+///
+/// # Errors
+/// When it cannot be executed after all.
+pub fn program(init: &mut Init) -> Result<Infallible> {
+    process::reset_signals().context(|| "cannot reset signals")?;
+    if init.plan.process.no_new_privileges {
+        close_descriptors(init)?;
+        // The last thing before exec: the filter need not allow anything else.
+        load_filter(init)?;
+    }
+    let process = &init.plan.process;
+    let Some(path) = process.program.as_ref().or_else(|| process.args.first()) else {
+        return Err(Error::user("there is no command"));
+    };
+    let shown = PathBuf::from(OsStr::from_bytes(path.as_bytes()));
+    sys::exec::by_path(path, &process.args, &process.env)
+        .context_as(Kind::User, || format!("cannot execute {shown:?}"))
+        .map_err(|error| match error.errno() {
+            Some(libc::ENOENT) => error.hint(
+                "the file is there, so its interpreter (#! line or ELF loader) is missing in the image",
+            ),
+            Some(libc::ENOEXEC) => {
+                error.hint("it is neither a program for this architecture nor a script with a #! line")
+            }
+            _ => error,
+        })
+}
+
+/// The exit code of an init that could not execute its program, as shells have it.
+pub fn exit_code(error: &Error) -> i32 {
+    if error.errno() == Some(libc::ENOENT) { 127 } else { 126 }
+}

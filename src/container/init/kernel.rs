@@ -1,0 +1,58 @@
+//! Settings that are written to the kernel: names, sysctls, limits, the OOM score.
+
+use super::Init;
+use crate::error::{Context, Error, Kind, Result};
+use crate::sys::{fs, process};
+use std::path::Path;
+
+/// Sets hostname and domainname of the UTS namespace.
+pub fn set_names(init: &mut Init) -> Result<()> {
+    if let Some(name) = &init.plan.hostname {
+        nix::unistd::sethostname(name).context_as(Kind::User, || format!("hostname {name:?}"))?;
+    }
+    if let Some(name) = &init.plan.domainname {
+        process::set_domain_name(name).context_as(Kind::User, || format!("domainname {name:?}"))?;
+    }
+    Ok(())
+}
+
+/// Writes the sysctls. They were checked to belong to namespaces of the container's.
+pub fn set_sysctls(init: &mut Init) -> Result<()> {
+    for (name, value) in &init.plan.sysctls {
+        let path = Path::new("/proc/sys").join(name);
+        fs::write_existing(&path, value)
+            .context_as(Kind::User, || format!("linux.sysctl {:?} = {value:?}", name.replace('/', ".")))?;
+    }
+    Ok(())
+}
+
+/// Writes oom_score_adj.
+pub fn set_oom_score(init: &mut Init) -> Result<()> {
+    let Some(score) = init.plan.process.oom_score_adj else { return Ok(()) };
+    fs::write_existing(Path::new("/proc/self/oom_score_adj"), &score.to_string())
+        .context(|| format!("process.oomScoreAdj {score}"))
+        .map_err(|error| match error.errno() {
+            Some(libc::EACCES | libc::EPERM) => error.hint("lowering the score takes CAP_SYS_RESOURCE"),
+            _ => error,
+        })
+}
+
+/// Sets the resource limits.
+pub fn set_rlimits(init: &mut Init) -> Result<()> {
+    for limit in &init.plan.process.rlimits {
+        process::set_rlimit(limit.resource, limit.soft, limit.hard)
+            .context(|| format!("{} to {} (hard {})", limit.name, limit.soft, limit.hard))
+            .map_err(|error| rlimit_hint(error, &limit.name))?;
+    }
+    Ok(())
+}
+
+fn rlimit_hint(error: Error, name: &str) -> Error {
+    match error.errno() {
+        Some(libc::EPERM) if name == "RLIMIT_NOFILE" => {
+            error.hint("raising a hard limit takes CAP_SYS_RESOURCE, and RLIMIT_NOFILE stays below the sysctl fs.nr_open")
+        }
+        Some(libc::EPERM) => error.hint("raising a hard limit takes CAP_SYS_RESOURCE"),
+        _ => error,
+    }
+}

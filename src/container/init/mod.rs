@@ -1,0 +1,228 @@
+//! What happens between clone3 and execve: `podrun:init` carries a plan out, step by step, and becomes the program.
+//!
+//! Nothing here decides anything; nothing here writes to stdout, stderr or a log: errors and warnings go to the command
+//! through the link. The process is a copy of a single-threaded one, dies with the command until it is on record, and
+//! never returns into the command's stack.
+
+pub mod caps;
+pub mod console;
+pub mod exec;
+pub mod identity;
+pub mod kernel;
+
+use super::mounts::plan::RootPlan;
+use super::mounts::root::Root;
+use super::mounts::{apply, pivot};
+use super::process::ProcessPlan;
+use crate::cgroup::Entry;
+use crate::error::{Context, Error, Result};
+use crate::sync::link::InitEnd;
+use crate::sync::message::{Failure, FromInit};
+use crate::sys::{keyring, ns, process};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// All that init needs, owned.
+#[derive(Debug)]
+pub struct InitPlan {
+    /// Groups to enter (cgroup v1), where there are any.
+    pub cgroup: Option<Entry>,
+    /// Namespaces to join, each with its `CLONE_NEW*` flags, in this order.
+    pub join: Vec<(OwnedFd, libc::c_int)>,
+    /// Make a cgroup namespace, once inside the group.
+    pub new_cgroup_namespace: bool,
+    /// Names to give to the UTS namespace.
+    pub hostname: Option<String>,
+    /// The NIS domain name.
+    pub domainname: Option<String>,
+    /// Files below /proc/sys and what to write there.
+    pub sysctls: Vec<(String, String)>,
+    /// The container's file system; `None` for a process that joins a container's mount namespace.
+    pub root: Option<RootPlan>,
+    /// The program to become.
+    pub process: ProcessPlan,
+    /// The FIFO, opened for reading and writing, to wait on for `start`; `None` goes on at once.
+    pub fifo: Option<OwnedFd>,
+    /// Where to speak to the command.
+    pub link: InitEnd,
+}
+
+/// The process between clone3 and execve.
+#[derive(Debug)]
+pub struct Init {
+    plan: InitPlan,
+    root: Option<Root>,
+    console: Option<OwnedFd>,
+    warnings: Vec<String>,
+}
+
+type Step = (&'static str, fn(&mut Init) -> Result<()>);
+
+/// The steps, in order. What makes an order necessary stands between the rows.
+const STEPS: &[Step] = &[
+    ("cannot enter the cgroup", enter_cgroup),
+    // The cgroup namespace's root is the group the process is in when it is made, and what follows is charged to it.
+    ("cannot set the OOM score", kernel::set_oom_score),
+    // The two above write through the host's procfs and cgroup mounts, which joining a mount namespace takes away.
+    ("cannot join the namespaces", join_namespaces),
+    ("cannot make a cgroup namespace", new_cgroup_namespace),
+    ("cannot start a session", new_session),
+    ("cannot set the host name", kernel::set_names),
+    // Sysctls of a namespace are written by one of its members, through the host's procfs: before the root changes.
+    ("cannot set a sysctl", kernel::set_sysctls),
+    ("cannot join a session keyring", join_keyring),
+    // proc, sysfs and mqueue show the namespaces of who mounts them: after joining.
+    ("cannot make the root file system", make_root),
+    ("cannot make the terminal", console::make),
+    ("cannot enter the root file system", enter_root),
+    ("cannot enter the container's root", identity::complete_environment),
+    ("cannot use the terminal", console::adopt),
+    ("cannot set resource limits", kernel::set_rlimits),
+    // Without no_new_privs, loading a filter takes CAP_SYS_ADMIN: before the capabilities go (seccomp(2)). The filter
+    // must then allow what follows, as with every runtime.
+    ("cannot load the seccomp filter", load_early_filter),
+    // Dropping from the bounding set takes CAP_SETPCAP: before the user changes.
+    ("cannot drop capabilities", identity::drop_bounding),
+    ("cannot enter the working directory", identity::enter_cwd_early),
+    ("cannot change the user", identity::become_user),
+    ("cannot set capabilities", identity::set_capabilities),
+    // Once more as the user: a directory that root of another host must not enter, its owner may.
+    ("cannot enter the working directory", identity::enter_cwd),
+    ("cannot set no_new_privs", set_no_new_privileges),
+    // As the user, in the root, with the rights that the program will have.
+    ("cannot find the command", exec::find),
+];
+
+/// Runs the plan. Never returns: the program takes over, or the process ends.
+pub fn main(plan: InitPlan) -> ! {
+    let mut init = Init { plan, root: None, console: None, warnings: Vec::new() };
+    if let Err(error) = init.prepare() {
+        init.fail(&error);
+    }
+    let report = init.wait_for_go();
+    match report {
+        Ok(()) => {}
+        Err(error) => init.fail(&error),
+    }
+    let error = match exec::program(&mut init) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    // `start` reads it from the FIFO, run and exec from the link.
+    let message = FromInit::Failed(Failure::from(&error));
+    let told = match &init.plan.fifo {
+        Some(fifo) => crate::sys::fs::write_all_at_once(fifo.as_fd(), &message.encode()),
+        None => init.plan.link.send(&message),
+    };
+    process::exit_now(if told.is_ok() { exec::exit_code(&error) } else { 1 })
+}
+
+impl Init {
+    fn prepare(&mut self) -> Result<()> {
+        process::set_name(c"podrun:init").context(|| "cannot name the process")?;
+        die_with_command()?;
+        for (title, step) in STEPS {
+            step(self).context(|| *title)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the command that it failed, and ends.
+    fn fail(&self, error: &Error) -> ! {
+        // When even this cannot be sent, the command sees the end of the link and asks for the exit status.
+        let told = self.plan.link.send(&FromInit::Failed(Failure::from(error)));
+        process::exit_now(if told.is_ok() { 1 } else { 2 })
+    }
+
+    fn wait_for_go(&mut self) -> Result<()> {
+        for warning in std::mem::take(&mut self.warnings) {
+            self.plan.link.send(&FromInit::Warn(warning)).context(|| "cannot talk to the command")?;
+        }
+        // The change of user has cleared it.
+        die_with_command()?;
+        self.plan.link.send(&FromInit::Ready).context(|| "cannot talk to the command")?;
+        if self.plan.link.receive()?.is_none() {
+            process::exit_now(1); // the command died, and nobody knows this process
+        }
+        process::set_parent_death_signal(0).context(|| "cannot detach from the command")?;
+        let Some(fifo) = &self.plan.fifo else { return Ok(()) };
+        // The command waits for nothing more: let it see the end of the link.
+        exec::wait_for_start(fifo)
+    }
+}
+
+/// Until the container is on record, nobody could find this process: it must not outlive the command. A command that
+/// died before this call is found by the end of the link.
+fn die_with_command() -> Result<()> {
+    process::set_parent_death_signal(libc::SIGKILL).context(|| "cannot follow the command's death")
+}
+
+fn enter_cgroup(init: &mut Init) -> Result<()> {
+    match &init.plan.cgroup {
+        Some(entry) => entry.enter().context(|| "cannot write to its tasks file"),
+        None => Ok(()),
+    }
+}
+
+fn join_namespaces(init: &mut Init) -> Result<()> {
+    for (fd, flags) in std::mem::take(&mut init.plan.join) {
+        ns::setns(fd.as_fd(), flags)
+            .context(|| format!("cannot join {}", super::namespaces::names(flags)))?;
+    }
+    Ok(())
+}
+
+fn new_cgroup_namespace(init: &mut Init) -> Result<()> {
+    if !init.plan.new_cgroup_namespace {
+        return Ok(());
+    }
+    ns::unshare(libc::CLONE_NEWCGROUP).context(|| "unshare")
+}
+
+fn new_session(_: &mut Init) -> Result<()> {
+    nix::unistd::setsid().map(drop).context(|| "setsid")
+}
+
+fn join_keyring(init: &mut Init) -> Result<()> {
+    let Some(name) = &init.plan.process.keyring else { return Ok(()) };
+    match keyring::join_session(name) {
+        // A kernel without keyrings has none to leak; a full quota must not stop a container either (runc agrees).
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EDQUOT)) => {
+            init.warnings.push("no session keyring of its own: the kernel refuses one".into());
+            Ok(())
+        }
+        other => other.context(|| "keyctl").map_err(|e| e.hint("--no-new-keyring does without")),
+    }
+}
+
+fn make_root(init: &mut Init) -> Result<()> {
+    let Some(plan) = &init.plan.root else { return Ok(()) };
+    // Modes of directories and devices are what the spec says, not less the caller's umask.
+    nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+    init.root = Some(apply::prepare(plan)?);
+    Ok(())
+}
+
+fn enter_root(init: &mut Init) -> Result<()> {
+    let umask = init.plan.process.umask.unwrap_or(0o022);
+    if let (Some(plan), Some(root)) = (&init.plan.root, init.root.take()) {
+        pivot::enter(&root, plan)?;
+    }
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(umask));
+    Ok(())
+}
+
+fn load_early_filter(init: &mut Init) -> Result<()> {
+    if init.plan.process.no_new_privileges {
+        return Ok(());
+    }
+    // Whatever this process still holds must be closed by exec; after the filter close_range might not be allowed.
+    exec::close_descriptors(init)?;
+    exec::load_filter(init)
+}
+
+fn set_no_new_privileges(init: &mut Init) -> Result<()> {
+    if !init.plan.process.no_new_privileges {
+        return Ok(());
+    }
+    process::set_no_new_privileges().context(|| "prctl")
+}

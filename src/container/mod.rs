@@ -1,0 +1,50 @@
+//! OCI containers: from a bundle to a process, and what can be done to it until it is deleted.
+//!
+//! Owns the directory `<root>/containers/<id>`; knows nothing of pods but the [`Sandbox`](crate::model::sandbox) it is
+//! handed. Invariants: the record is written before a process is let go; a container's processes are only ever found by
+//! its record (pid with start time, cgroup); whatever a crash leaves, `list` shows it and `delete --force` removes it.
+
+pub mod config;
+pub mod create;
+pub mod delete;
+pub mod exec;
+pub mod init;
+pub mod mounts;
+pub mod namespaces;
+pub mod plan;
+pub mod process;
+pub mod record;
+pub mod relay;
+pub mod run;
+pub mod sandbox;
+pub mod signal;
+pub mod start;
+pub mod support;
+
+pub use create::{CreateRequest, SandboxSource, create};
+pub use delete::delete;
+pub use exec::{ExecRequest, exec};
+pub use record::{State, Status, list, state};
+pub use run::{RunOptions, run};
+pub use signal::{kill, pause, processes, resume, update};
+pub use start::start;
+
+use crate::state::layout::Layout;
+
+/// Who makes cgroups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupManager {
+    /// podrun, through the file system.
+    Cgroupfs,
+    /// Nobody: containers stay in the caller's groups, and limits are refused.
+    Disabled,
+}
+
+/// What all commands of one invocation share.
+#[derive(Debug)]
+pub struct Host {
+    /// Where things lie.
+    pub layout: Layout,
+    /// Who makes cgroups.
+    pub cgroups: CgroupManager,
+}

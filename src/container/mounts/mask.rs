@@ -1,0 +1,89 @@
+//! Hiding paths, and making paths read-only.
+
+use super::apply::{new_fs, set_attributes};
+use super::options::Options;
+use super::plan::{clean, is_null_device};
+use super::root::Root;
+use crate::error::{Context, Error, Result};
+use crate::sys::fs::Resolve;
+use crate::sys::mount::{self, ATTR_RDONLY, Depth, MountAttr};
+use nix::sys::stat::fstat;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// Opens a path to cover, resolved inside the root; a missing one needs no cover.
+fn find(root: &Root, path: &str) -> Result<Option<OwnedFd>> {
+    match root.find(&clean(Path::new(path)), Resolve::InRoot) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error).context(|| format!("cannot open {path:?}")),
+    }
+}
+
+/// Makes each path read-only by a mount of itself over itself.
+///
+/// # Errors
+/// Names the path.
+pub fn read_only(root: &Root, paths: &[String]) -> Result<()> {
+    for path in paths {
+        let title = || format!("cannot make {path:?} read-only (linux.readonlyPaths)");
+        let Some(target) = find(root, path).context(title)? else { continue };
+        let copy = mount::open_tree(target.as_fd(), c"", Some(Depth::Recursive)).context(title)?;
+        let attr = MountAttr { set: ATTR_RDONLY, ..MountAttr::default() };
+        set_attributes(copy.as_fd(), Depth::Recursive, &attr).context(title)?;
+        mount::move_mount(copy.as_fd(), target.as_fd()).context(title)?;
+    }
+    Ok(())
+}
+
+/// Hides files behind /dev/null and directories behind one empty read-only tmpfs, shared by all of them: a tmpfs each
+/// would cost a superblock each.
+///
+/// # Errors
+/// Names the path.
+pub fn hide(root: &Root, paths: &[String]) -> Result<()> {
+    let mut null = None;
+    let mut empty: Option<OwnedFd> = None;
+    for path in paths {
+        let title = || format!("cannot hide {path:?} (linux.maskedPaths)");
+        let Some(target) = find(root, path).context(title)? else { continue };
+        let stat = fstat(&target).context(title)?;
+        let cover = if stat.st_mode & libc::S_IFMT != libc::S_IFDIR {
+            if null.is_none() {
+                null = Some(host_null()?);
+            }
+            let Some(null) = &null else { continue };
+            mount::open_tree(null.as_fd(), c"", Some(Depth::One)).context(title)?
+        } else if let Some(empty) = &empty {
+            mount::open_tree(empty.as_fd(), c"", Some(Depth::One)).context(title)?
+        } else {
+            let options =
+                Options { parameters: vec!["nr_inodes=1".into(), "mode=755".into()], ..Options::default() };
+            let tmpfs = new_fs(c"tmpfs", Some(c"tmpfs"), &options).context(title)?;
+            let attr = MountAttr { set: ATTR_RDONLY, ..MountAttr::default() };
+            set_attributes(tmpfs.as_fd(), Depth::One, &attr).context(title)?;
+            tmpfs
+        };
+        mount::move_mount(cover.as_fd(), target.as_fd()).context(title)?;
+        if stat.st_mode & libc::S_IFMT == libc::S_IFDIR && empty.is_none() {
+            // Only an attached mount can be copied on every kernel.
+            empty = Some(cover);
+        }
+    }
+    Ok(())
+}
+
+/// The host's /dev/null, verified: a container's own could be anything (CVE-2025-31133).
+fn host_null() -> Result<OwnedFd> {
+    let fd = mount::open_path(c"/dev/null").context(|| "cannot open the host's /dev/null")?;
+    let file = File::from(fd);
+    let metadata = file.metadata().context(|| "cannot stat the host's /dev/null")?;
+    if is_null_device(&metadata) {
+        return Ok(file.into());
+    }
+    Err(Error::host("the host's /dev/null is not the null device"))
+}

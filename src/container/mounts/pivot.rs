@@ -1,0 +1,123 @@
+//! Making the root file system a mount, and entering it.
+
+use super::plan::{RootPlan, c_path};
+use super::root::Root;
+use crate::error::{Context, Error, Result};
+use crate::sys::mount::{self, ATTR_RDONLY, Depth, MountAttr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+fn propagate(fd: &OwnedFd, kind: u64, depth: Depth) -> std::io::Result<()> {
+    mount::mount_setattr(fd.as_fd(), depth, &MountAttr { propagation: kind, ..MountAttr::default() })
+}
+
+/// Cuts our copy of the host's mounts off from the host, then binds the root file system onto itself.
+///
+/// # Errors
+/// Those of the mount calls.
+pub fn bind_root(plan: &RootPlan) -> Result<Root> {
+    let host = mount::open_path(c"/").context(|| "cannot open the host's root")?;
+    let shared = matches!(plan.propagation, Some((kind, _)) if kind == libc::MS_SHARED);
+    if shared {
+        // Mounts made in the container are to reach the host, so our copy stays in the host's peer group; only the
+        // mount that the root file system lies on must not hand the container's root on.
+        let below = mount_point_of(&plan.path)?;
+        let below = mount::open_path(&c_path(&below)?).context(|| format!("cannot open {below:?}"))?;
+        propagate(&below, libc::MS_PRIVATE, Depth::One)
+            .context(|| "cannot make the root file system's parent private")?;
+    } else {
+        let kind = plan.propagation.map_or(libc::MS_SLAVE, |(kind, _)| kind);
+        // Slaves still see what the host mounts later; with private they do not. Unbindable would forbid the copy
+        // of the root file system that follows, so it is set at the end alone.
+        let kind = if kind == libc::MS_PRIVATE { kind } else { libc::MS_SLAVE };
+        propagate(&host, kind, Depth::Recursive).context(|| "cannot cut the mounts off from the host's")?;
+    }
+    let path = c_path(&plan.path)?;
+    let title = || format!("cannot bind the root file system {:?}", plan.path);
+    let place = mount::open_path(&path).context(title)?;
+    let root = mount::open_tree(mount::cwd(), &path, Some(Depth::Recursive)).context(title)?;
+    mount::move_mount(root.as_fd(), place.as_fd()).context(title)?;
+    Ok(Root::new(root))
+}
+
+/// The mount point of the mount that `path` lies on, from mountinfo.
+fn mount_point_of(path: &Path) -> Result<PathBuf> {
+    let text =
+        std::fs::read_to_string("/proc/self/mountinfo").context(|| "cannot read /proc/self/mountinfo")?;
+    let points = text.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
+    points
+        .filter(|point| path.starts_with(point))
+        .max_by_key(|point| point.as_os_str().len())
+        .ok_or_else(|| Error::host(format!("cannot find the mount of {path:?}")))
+}
+
+/// mountinfo writes space, tab, newline and backslash as `\040` and so on, proc_pid_mountinfo(5).
+fn unescape(text: &str) -> PathBuf {
+    let plain =
+        text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\");
+    PathBuf::from(plain)
+}
+
+/// Enters the root file system and lets go of the host's.
+///
+/// # Errors
+/// Those of the mount calls.
+pub fn enter(root: &Root, plan: &RootPlan) -> Result<()> {
+    if plan.no_pivot {
+        chroot(root)?;
+    } else {
+        pivot(root)?;
+    }
+    let new = mount::open_path(c"/").context(|| "cannot open the new root")?;
+    if plan.read_only {
+        let attr = MountAttr { set: ATTR_RDONLY, ..MountAttr::default() };
+        mount::mount_setattr(new.as_fd(), Depth::One, &attr)
+            .context(|| "cannot make the root file system read-only")?;
+    }
+    if let Some((kind, depth)) = plan.propagation {
+        propagate(&new, kind, depth).context(|| "cannot set linux.rootfsPropagation")?;
+    }
+    Ok(())
+}
+
+/// pivot_root(2) without a directory for the old root: it ends up on top of the new one, and is taken off.
+fn pivot(root: &Root) -> Result<()> {
+    let old = mount::open_path(c"/").context(|| "cannot open the host's root")?;
+    nix::unistd::fchdir(root.fd()).context(|| "cannot enter the root file system")?;
+    mount::pivot_root_here().context(|| "cannot pivot into the root file system").map_err(
+        |error| match error.errno() {
+            Some(libc::EINVAL) => error
+                .hint("on an initramfs or a shared parent mount the root cannot be pivoted; try --no-pivot"),
+            _ => error,
+        },
+    )?;
+    nix::unistd::fchdir(&old).context(|| "cannot return to the host's root")?;
+    // The unmounting below must not reach the host through a shared peer.
+    propagate(&old, libc::MS_SLAVE, Depth::Recursive).context(|| "cannot cut off the host's root")?;
+    mount::umount_detach(c".").context(|| "cannot let go of the host's root")?;
+    nix::unistd::chdir("/").context(|| "cannot enter the new root")
+}
+
+/// The older way, for a host root that cannot be pivoted: the new root is moved over `/`, then chroot(2).
+fn chroot(root: &Root) -> Result<()> {
+    let host = mount::open_path(c"/").context(|| "cannot open the host's root")?;
+    nix::unistd::fchdir(root.fd()).context(|| "cannot enter the root file system")?;
+    mount::move_mount(root.fd(), host.as_fd()).context(|| "cannot move the root file system")?;
+    nix::unistd::chroot(".").context(|| "cannot change the root")?;
+    nix::unistd::chdir("/").context(|| "cannot enter the new root")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountinfo_escapes() {
+        assert_eq!(unescape("/a\\040b\\134c"), PathBuf::from("/a b\\c"));
+    }
+
+    #[test]
+    fn the_nearest_mount_is_found() {
+        assert_eq!(mount_point_of(Path::new("/proc/self")).unwrap(), PathBuf::from("/proc"));
+    }
+}

@@ -1,0 +1,269 @@
+//! From the runtime spec's mounts, devices and paths to a plan that init carries out without further thought.
+//! Everything that can be known to be wrong on the host is found here, before anything is made.
+
+use super::options::{self, Options};
+use crate::error::{Context, Error, Kind, Result};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Component, Path, PathBuf};
+
+/// All that makes the container's file system.
+#[derive(Debug)]
+pub struct RootPlan {
+    /// The root file system on the host.
+    pub path: PathBuf,
+    /// Read-only once everything is in place.
+    pub read_only: bool,
+    /// Propagation of `linux.rootfsPropagation`.
+    pub propagation: Option<(u64, crate::sys::mount::Depth)>,
+    /// chroot instead of pivot_root, for a host root that cannot be pivoted (initramfs).
+    pub no_pivot: bool,
+    /// In the order of the spec.
+    pub mounts: Vec<MountPlan>,
+    /// Device files to make, unless /dev is bound in from the host.
+    pub devices: Vec<Device>,
+    /// Paths to hide.
+    pub masked: Vec<String>,
+    /// Paths to make read-only.
+    pub read_only_paths: Vec<String>,
+    /// Working directory; made when it is missing.
+    pub cwd: PathBuf,
+}
+
+/// One mount.
+#[derive(Debug)]
+pub struct MountPlan {
+    /// Where: absolute, without `.` and `..`, to be resolved inside the root.
+    pub destination: PathBuf,
+    /// What.
+    pub kind: MountKind,
+    /// How.
+    pub options: Options,
+}
+
+/// What is mounted.
+#[derive(Debug)]
+pub enum MountKind {
+    /// A directory or file of the host.
+    Bind {
+        /// Absolute path on the host.
+        source: CString,
+        /// Decides what a missing destination is made as.
+        is_directory: bool,
+    },
+    /// A new file system.
+    New {
+        /// Type, such as `tmpfs`.
+        fstype: CString,
+        /// What mountinfo shows as the source.
+        source: Option<CString>,
+    },
+    /// The container's view of the cgroup hierarchies.
+    Cgroup(Vec<CgroupView>),
+}
+
+/// One hierarchy in the container's view.
+#[derive(Debug)]
+pub struct CgroupView {
+    /// Name of its directory below the destination, and the links to it; empty for a lone v2 hierarchy.
+    pub name: String,
+    /// The group's directory on the host.
+    pub source: PathBuf,
+    /// File system type and parameters of a mount made inside a cgroup namespace; `None` binds `source`.
+    pub fresh: Option<(CString, Vec<String>)>,
+}
+
+/// A device file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Absolute path in the container.
+    pub path: PathBuf,
+    /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
+    pub kind: u32,
+    /// Device numbers.
+    pub number: (u32, u32),
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// Makes a path absolute below the container's root and takes `.` and `..` out, as the text says.
+pub fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            _ => {}
+        }
+    }
+    clean
+}
+
+/// A path as the kernel takes it.
+pub fn c_path(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Error::user(format!("path {path:?} holds a NUL byte")))
+}
+
+/// Plans one mount of the spec. `bundle` is where relative sources begin.
+///
+/// # Errors
+/// For options that are not supported, and for a bind source that does not exist.
+pub fn mount(bundle: &Path, mount: &Mount) -> Result<MountPlan> {
+    let destination = clean(mount.destination());
+    if mount.destination().as_os_str().is_empty() || destination == Path::new("/") {
+        return Err(Error::user(format!("destination {:?} is not a path below /", mount.destination())));
+    }
+    let options = options::parse(mount.options().as_deref().unwrap_or_default())?;
+    let kind = mount.typ().as_deref().unwrap_or_default();
+    let kind =
+        if options.bind.is_some() || kind == "bind" { bind(bundle, mount)? } else { new(kind, mount)? };
+    Ok(MountPlan { destination, kind, options })
+}
+
+fn bind(bundle: &Path, mount: &Mount) -> Result<MountKind> {
+    let Some(source) = mount.source() else { return Err(Error::user("a bind mount without a source")) };
+    let source = bundle.join(source);
+    let metadata = match std::fs::metadata(&source) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::new(Kind::User, format!("{:?} does not exist", source.display().to_string()))
+                .because(error)
+                .hint("create it, or correct the mount's source"));
+        }
+        Err(error) => return Err(error).context_as(Kind::User, || format!("cannot use {source:?}")),
+    };
+    Ok(MountKind::Bind { source: c_path(&source)?, is_directory: metadata.is_dir() })
+}
+
+fn new(kind: &str, mount: &Mount) -> Result<MountKind> {
+    if kind.is_empty() {
+        return Err(
+            Error::user("a mount without a type").hint("give a type such as tmpfs, or the option bind")
+        );
+    }
+    if kind == "cgroup" || kind == "cgroup2" {
+        return Ok(MountKind::Cgroup(Vec::new())); // filled in by the caller, who knows the container's group
+    }
+    let fstype = CString::new(kind).map_err(|_| Error::user("the type holds a NUL byte"))?;
+    let source = mount.source().as_deref().map(c_path).transpose()?;
+    Ok(MountKind::New { fstype, source })
+}
+
+/// The devices that every container has (config-linux.md, "Default Devices"), then those of the spec, which win.
+///
+/// # Errors
+/// For a device without a path, of type `u` nowhere known, or with numbers out of range.
+pub fn devices(extra: &[LinuxDevice]) -> Result<Vec<Device>> {
+    const DEFAULT: [(&str, (u32, u32)); 6] = [
+        ("/dev/null", (1, 3)),
+        ("/dev/zero", (1, 5)),
+        ("/dev/full", (1, 7)),
+        ("/dev/tty", (5, 0)),
+        ("/dev/random", (1, 8)),
+        ("/dev/urandom", (1, 9)),
+    ];
+    let mut devices = Vec::with_capacity(DEFAULT.len() + extra.len());
+    for (index, device) in extra.iter().enumerate() {
+        devices.push(self::device(device).context(|| format!("linux.devices[{index}]"))?);
+    }
+    for (path, number) in DEFAULT {
+        if !devices.iter().any(|device| device.path == Path::new(path)) {
+            devices.push(Device {
+                path: path.into(),
+                kind: libc::S_IFCHR,
+                number,
+                mode: 0o666,
+                uid: 0,
+                gid: 0,
+            });
+        }
+    }
+    Ok(devices)
+}
+
+fn device(device: &LinuxDevice) -> Result<Device> {
+    let path = clean(device.path());
+    if path == Path::new("/") {
+        return Err(Error::user("path: is missing"));
+    }
+    let kind = match device.typ() {
+        LinuxDeviceType::C | LinuxDeviceType::U => libc::S_IFCHR,
+        LinuxDeviceType::B => libc::S_IFBLK,
+        LinuxDeviceType::P => libc::S_IFIFO,
+        LinuxDeviceType::A => {
+            return Err(Error::user("type: \"a\" is for cgroup rules, not for a device file"));
+        }
+    };
+    let number = |value: i64, name: &str| {
+        u32::try_from(value).map_err(|_| Error::user(format!("{name}: {value} is no device number")))
+    };
+    Ok(Device {
+        path,
+        kind,
+        number: (number(device.major(), "major")?, number(device.minor(), "minor")?),
+        mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+        uid: device.uid().unwrap_or(0),
+        gid: device.gid().unwrap_or(0),
+    })
+}
+
+/// The root file system's directory, checked to be one.
+///
+/// # Errors
+/// When it is missing or no directory.
+pub fn root_directory(bundle: &Path, root: &Path) -> Result<PathBuf> {
+    let path = bundle.join(root);
+    let metadata =
+        std::fs::metadata(&path).context_as(Kind::User, || format!("root.path: cannot use {path:?}"))?;
+    if metadata.is_dir() {
+        return std::fs::canonicalize(&path).context(|| format!("root.path: cannot resolve {path:?}"));
+    }
+    Err(Error::user(format!("root.path: {path:?} is not a directory")))
+}
+
+/// Whether the host's /dev/null is the real one: it is what masked files show.
+pub fn is_null_device(metadata: &std::fs::Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == libc::makedev(1, 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_stay_below_the_root() {
+        for (given, want) in [("/a/../../b", "/b"), ("a/./b", "/a/b"), ("/", "/"), ("../..", "/")] {
+            assert_eq!(clean(Path::new(given)), Path::new(want));
+        }
+    }
+
+    #[test]
+    fn devices_of_the_spec_replace_the_default_ones() {
+        let json = r#"[{"path": "/dev/null", "type": "c", "major": 1, "minor": 5, "fileMode": 384}]"#;
+        let extra: Vec<LinuxDevice> = serde_json::from_str(json).unwrap();
+        let devices = devices(&extra).unwrap();
+        assert_eq!(devices.len(), 6);
+        assert_eq!((devices[0].number, devices[0].mode), ((1, 5), 0o600));
+        let bad = r#"[{"path": "/dev/x", "type": "c", "major": -1, "minor": 5}]"#;
+        let bad: Vec<LinuxDevice> = serde_json::from_str(bad).unwrap();
+        assert!(super::devices(&bad).is_err());
+    }
+
+    #[test]
+    fn a_missing_bind_source_is_named() {
+        let mount: Mount =
+            serde_json::from_str(r#"{"destination": "/d", "source": "/no/such", "options": ["bind"]}"#)
+                .unwrap();
+        let error = super::mount(Path::new("/"), &mount).unwrap_err();
+        assert!(error.to_string().starts_with("\"/no/such\" does not exist"), "{error}");
+    }
+}

@@ -1,0 +1,249 @@
+//! From a config to the plan of a container: everything that can be known to be wrong is found here, before anything
+//! of the kernel's is touched.
+
+use super::config::Config;
+use super::create::CreateRequest;
+use super::init::InitPlan;
+use super::mounts::options::propagation;
+use super::mounts::plan::{self as mounts, CgroupView, MountKind, RootPlan};
+use super::namespaces::{Namespaces, sysctl_path};
+use super::process::{self, Surroundings};
+use super::{CgroupManager, Host};
+use crate::cgroup::{self, Cgroup, Hierarchies, Mode};
+use crate::error::{Context, Error, Kind, Result};
+use crate::seccomp;
+use crate::sync::link::InitEnd;
+use crate::sys::socket;
+use oci_spec::runtime::{Linux, LinuxResources, Mount, Spec};
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// A container, planned.
+#[derive(Debug)]
+pub struct Plan {
+    /// Its groups, with what to limit them to.
+    pub cgroup: Option<Cgroup>,
+    /// Limits.
+    pub resources: LinuxResources,
+    /// Its namespaces.
+    pub namespaces: Namespaces,
+    /// Its file system.
+    pub root: RootPlan,
+    /// Its program.
+    pub process: process::ProcessPlan,
+    /// Files below /proc/sys and their values.
+    pub sysctls: Vec<(String, String)>,
+    /// Host name.
+    pub hostname: Option<String>,
+    /// NIS domain name.
+    pub domainname: Option<String>,
+}
+
+impl Plan {
+    /// The part that init carries out.
+    pub fn into_init(self, entry: Option<cgroup::Entry>, fifo: Option<OwnedFd>, link: InitEnd) -> InitPlan {
+        InitPlan {
+            cgroup: entry,
+            join: self.namespaces.join,
+            new_cgroup_namespace: self.namespaces.new_cgroup,
+            hostname: self.hostname,
+            domainname: self.domainname,
+            sysctls: self.sysctls,
+            root: Some(self.root),
+            process: self.process,
+            fifo,
+            link,
+        }
+    }
+}
+
+/// Where the terminal's master goes.
+pub fn terminal(
+    wanted: bool,
+    console_socket: Option<&Path>,
+    relay: Option<OwnedFd>,
+) -> Result<Option<OwnedFd>> {
+    match (wanted, console_socket, relay) {
+        (false, None, _) => Ok(None),
+        (false, Some(_), _) => Err(Error::user("--console-socket is given, but the process has no terminal")
+            .hint("set process.terminal to true, or leave --console-socket out")),
+        (true, Some(path), _) => socket::connect(path)
+            .map(Some)
+            .context_as(Kind::User, || format!("cannot connect to the console socket {path:?}"))
+            .map_err(|e| e.hint("whoever wants the terminal must listen on this Unix socket first")),
+        (true, None, Some(relay)) => Ok(Some(relay)),
+        (true, None, None) => {
+            Err(Error::user("the process wants a terminal, and there is no --console-socket")
+                .hint("give --console-socket, or set process.terminal to false"))
+        }
+    }
+}
+
+/// Plans a container.
+///
+/// # Errors
+/// Names the property of the config that cannot be honoured.
+pub fn plan(
+    host: &Host,
+    request: &CreateRequest,
+    bundle: &Path,
+    config: &Config,
+    relay: Option<OwnedFd>,
+) -> Result<Plan> {
+    let spec = &config.spec;
+    let (Some(linux), Some(process), Some(root)) = (spec.linux(), spec.process(), spec.root()) else {
+        return Err(Error::user("linux, process or root is missing")); // config::load has checked
+    };
+    let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
+    let resources = linux.resources().clone().unwrap_or_default();
+    let (cgroup, hierarchies) = groups(host, request, linux, &resources)?;
+    let seccomp = config
+        .seccomp
+        .as_deref()
+        .map(|text| seccomp::filter(&host.layout.seccomp_cache(), text))
+        .transpose()?;
+    let surroundings = Surroundings {
+        seccomp,
+        terminal: terminal(process.terminal().unwrap_or(false), request.console_socket.as_deref(), relay)?,
+        keyring: keyring(request),
+        preserved_fds: request.preserve_fds,
+    };
+    let root = RootPlan {
+        path: mounts::root_directory(bundle, root.path())?,
+        read_only: root.readonly().unwrap_or(false),
+        propagation: linux
+            .rootfs_propagation()
+            .as_deref()
+            .filter(|p| !p.is_empty())
+            .map(propagation)
+            .transpose()?,
+        no_pivot: request.no_pivot,
+        mounts: plan_mounts(bundle, spec, &namespaces, cgroup.as_ref(), hierarchies.as_ref())?,
+        devices: mounts::devices(linux.devices().as_deref().unwrap_or_default())?,
+        masked: absolute("linux.maskedPaths", linux.masked_paths().as_deref())?,
+        read_only_paths: absolute("linux.readonlyPaths", linux.readonly_paths().as_deref())?,
+        cwd: process.cwd().clone(),
+    };
+    let sysctls = linux.sysctl().iter().flatten();
+    Ok(Plan {
+        sysctls: sysctls
+            .map(|(k, v)| Ok((sysctl_path(k, &namespaces)?, v.clone())))
+            .collect::<Result<_>>()?,
+        hostname: own_name("hostname", spec.hostname().as_deref(), &namespaces)?,
+        domainname: own_name("domainname", spec.domainname().as_deref(), &namespaces)?,
+        process: process::plan(process, surroundings)?,
+        cgroup,
+        resources,
+        namespaces,
+        root,
+    })
+}
+
+/// The name of a session keyring, unless the caller wants to keep its own.
+fn keyring(request: &CreateRequest) -> Option<CString> {
+    if request.no_new_keyring {
+        return None;
+    }
+    CString::new(format!("_ses.{}", request.id)).ok()
+}
+
+fn own_name(field: &str, name: Option<&str>, namespaces: &Namespaces) -> Result<Option<String>> {
+    match name.filter(|name| !name.is_empty()) {
+        Some(_) if !namespaces.has_own(libc::CLONE_NEWUTS) => {
+            Err(Error::user(format!("{field}: the container shares the host's uts namespace"))
+                .hint("add {\"type\": \"uts\"} to linux.namespaces"))
+        }
+        name => Ok(name.map(ToOwned::to_owned)),
+    }
+}
+
+fn absolute(field: &str, paths: Option<&[String]>) -> Result<Vec<String>> {
+    let paths = paths.unwrap_or_default();
+    match paths.iter().position(|path| !path.starts_with('/')) {
+        Some(index) => Err(Error::user(format!("{field}[{index}]: {:?} is not absolute", paths[index]))),
+        None => Ok(paths.to_vec()),
+    }
+}
+
+fn groups(
+    host: &Host,
+    request: &CreateRequest,
+    linux: &Linux,
+    resources: &LinuxResources,
+) -> Result<(Option<Cgroup>, Option<Hierarchies>)> {
+    if host.cgroups == CgroupManager::Disabled {
+        let devices_only = LinuxResources::default();
+        let mut asked = resources.clone();
+        asked.set_devices(devices_only.devices().clone());
+        if asked == devices_only {
+            return Ok((None, None));
+        }
+        return Err(Error::user("linux.resources: limits need a cgroup, and --cgroup-manager is disabled"));
+    }
+    let hierarchies = cgroup::detect()?;
+    cgroup::check(resources, hierarchies.mode())?;
+    let path = linux.cgroups_path().as_deref().filter(|path| !path.as_os_str().is_empty());
+    let path = path
+        .map(|path| {
+            path.to_str().ok_or_else(|| Error::user(format!("linux.cgroupsPath: {path:?} is not UTF-8")))
+        })
+        .transpose()?;
+    let group = hierarchies.resolve(path, request.id.as_str()).context(|| "linux.cgroupsPath")?;
+    Ok((Some(group), Some(hierarchies)))
+}
+
+fn plan_mounts(
+    bundle: &Path,
+    spec: &Spec,
+    namespaces: &Namespaces,
+    cgroup: Option<&Cgroup>,
+    hierarchies: Option<&Hierarchies>,
+) -> Result<Vec<mounts::MountPlan>> {
+    let mut plans = Vec::new();
+    for (index, mount) in spec.mounts().as_deref().unwrap_or_default().iter().enumerate() {
+        let title =
+            || format!("mounts[{index}]: cannot mount at {:?}", mount.destination().display().to_string());
+        let mut plan = mounts::mount(bundle, mount).context(title)?;
+        if let MountKind::Cgroup(views) = &mut plan.kind {
+            *views = cgroup_views(mount, namespaces, cgroup, hierarchies).context(title)?;
+        }
+        plans.push(plan);
+    }
+    Ok(plans)
+}
+
+/// What the container sees of each hierarchy: its own group as the root.
+fn cgroup_views(
+    mount: &Mount,
+    namespaces: &Namespaces,
+    cgroup: Option<&Cgroup>,
+    hierarchies: Option<&Hierarchies>,
+) -> Result<Vec<CgroupView>> {
+    let (Some(cgroup), Some(hierarchies)) = (cgroup, hierarchies) else {
+        return Err(Error::user("there is no cgroup to show")
+            .hint("leave the cgroup mount out with --cgroup-manager disabled"));
+    };
+    if mount.typ().as_deref() == Some("cgroup2") && hierarchies.mode() != Mode::V2 {
+        return Err(Error::host("this host's cgroup hierarchies are not a pure v2")
+            .hint("use the type cgroup, which shows what there is"));
+    }
+    let alone = hierarchies.mode() == Mode::V2;
+    let view = |(controllers, directory): (&str, &Path)| {
+        let v2 = controllers.is_empty();
+        let fresh = namespaces.new_cgroup.then(|| {
+            let fstype = if v2 { c"cgroup2" } else { c"cgroup" };
+            let parameters =
+                controllers.split(',').filter(|p| !p.is_empty()).map(ToOwned::to_owned).collect();
+            (fstype.to_owned(), parameters)
+        });
+        let name = match controllers {
+            "" if alone => String::new(),
+            "" => "unified".to_owned(),
+            // A named hierarchy without controllers, such as systemd's.
+            controllers => controllers.strip_prefix("name=").unwrap_or(controllers).to_owned(),
+        };
+        CgroupView { name, source: directory.to_owned(), fresh }
+    };
+    Ok(cgroup.dirs().map(view).collect())
+}

@@ -1,0 +1,218 @@
+//! From the runtime spec's `process` to what init needs to become it: the same for a container's first process and
+//! for `exec`.
+
+use super::init::caps::CapabilitySets;
+use crate::error::{Context, Error, Result};
+use crate::seccomp::Filter;
+use oci_spec::runtime::{PosixRlimitType, Process};
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+/// A program to become, with all its attributes.
+#[derive(Debug)]
+pub struct ProcessPlan {
+    /// Command and arguments; at least one.
+    pub args: Vec<CString>,
+    /// Where the program was found, when the command is a bare name; set by init.
+    pub program: Option<CString>,
+    /// `NAME=value` pairs.
+    pub env: Vec<CString>,
+    /// Absolute path inside the root.
+    pub cwd: PathBuf,
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups, exactly these.
+    pub groups: Vec<u32>,
+    /// File mode creation mask, where it is given.
+    pub umask: Option<u32>,
+    /// The five sets.
+    pub capabilities: CapabilitySets,
+    /// no_new_privs.
+    pub no_new_privileges: bool,
+    /// Compiled seccomp filter.
+    pub seccomp: Option<Filter>,
+    /// Resource limits.
+    pub rlimits: Vec<Rlimit>,
+    /// Badness for the OOM killer, -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+    /// A terminal for the standard streams.
+    pub terminal: Option<Terminal>,
+    /// Name of a new session keyring.
+    pub keyring: Option<CString>,
+    /// Descriptors from 3 up that the program keeps.
+    pub preserved_fds: u32,
+}
+
+/// A terminal that init makes, and the socket that its master is sent to.
+#[derive(Debug)]
+pub struct Terminal {
+    /// Connected socket of whoever shall have the master.
+    pub socket: OwnedFd,
+    /// Rows and columns, where they are given.
+    pub size: Option<(u16, u16)>,
+}
+
+/// One resource limit, setrlimit(2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rlimit {
+    /// Name, such as `RLIMIT_NOFILE`.
+    pub name: String,
+    /// Number of the resource.
+    pub resource: u32,
+    /// Soft limit; the maximum means unlimited.
+    pub soft: u64,
+    /// Hard limit.
+    pub hard: u64,
+}
+
+/// What does not come from the runtime spec's `process`.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// Compiled seccomp filter.
+    pub seccomp: Option<Filter>,
+    /// See [`ProcessPlan::terminal`].
+    pub terminal: Option<OwnedFd>,
+    /// See [`ProcessPlan::keyring`].
+    pub keyring: Option<CString>,
+    /// See [`ProcessPlan::preserved_fds`].
+    pub preserved_fds: u32,
+}
+
+fn c_strings(field: &str, texts: &[String]) -> Result<Vec<CString>> {
+    let convert = |(index, text): (usize, &String)| {
+        CString::new(text.as_str()).map_err(|_| Error::user(format!("{field}[{index}]: holds a NUL byte")))
+    };
+    texts.iter().enumerate().map(convert).collect()
+}
+
+/// Plans a process.
+///
+/// # Errors
+/// Names the property that cannot be honoured.
+pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan> {
+    let user = process.user();
+    let size = process.console_size().map(|size| {
+        let side = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
+        (side(size.height()), side(size.width()))
+    });
+    let terminal = surroundings.terminal.map(|socket| Terminal { socket, size });
+    check_preserved(surroundings.preserved_fds)?;
+    let env = process.env().as_deref().unwrap_or_default();
+    if let Some(index) = env.iter().position(|pair| pair.find('=').is_none_or(|at| at == 0)) {
+        return Err(Error::user(format!(
+            "process.env[{index}]: {:?} is not of the form NAME=value",
+            env[index]
+        )));
+    }
+    Ok(ProcessPlan {
+        args: c_strings("process.args", process.args().as_deref().unwrap_or_default())?,
+        program: None,
+        env: c_strings("process.env", env)?,
+        cwd: process.cwd().clone(),
+        uid: user.uid(),
+        gid: user.gid(),
+        groups: user.additional_gids().clone().unwrap_or_default(),
+        umask: user.umask(),
+        capabilities: CapabilitySets::plan(process.capabilities().as_ref())?,
+        no_new_privileges: process.no_new_privileges().unwrap_or(false),
+        seccomp: surroundings.seccomp,
+        rlimits: rlimits(process)?,
+        oom_score_adj: oom_score_adj(process)?,
+        terminal,
+        keyring: surroundings.keyring,
+        preserved_fds: surroundings.preserved_fds,
+    })
+}
+
+fn oom_score_adj(process: &Process) -> Result<Option<i32>> {
+    match process.oom_score_adj() {
+        Some(value) if !(-1000..=1000).contains(&value) => {
+            Err(Error::user(format!("process.oomScoreAdj: {value} is not between -1000 and 1000")))
+        }
+        other => Ok(other),
+    }
+}
+
+/// The descriptors to preserve must be there, or the program would find ours of that number instead.
+fn check_preserved(count: u32) -> Result<()> {
+    let first_missing = (3..3 + i64::from(count))
+        .find(|fd| i32::try_from(*fd).map_or(true, |fd| !crate::sys::fs::is_open(fd)));
+    match first_missing {
+        None => Ok(()),
+        Some(fd) => {
+            Err(Error::user(format!("cannot preserve {count} file descriptors: descriptor {fd} is not open"))
+                .hint("--preserve-fds N passes on the descriptors 3 to N+2"))
+        }
+    }
+}
+
+fn rlimits(process: &Process) -> Result<Vec<Rlimit>> {
+    let mut planned: Vec<Rlimit> = Vec::new();
+    for (index, limit) in process.rlimits().as_deref().unwrap_or_default().iter().enumerate() {
+        let (name, resource) = resource(limit.typ());
+        let field = || format!("process.rlimits[{index}] ({name})");
+        if limit.soft() > limit.hard() {
+            let text = format!("the soft limit {} is above the hard limit {}", limit.soft(), limit.hard());
+            return Err(Error::user(text)).context(field);
+        }
+        if planned.iter().any(|earlier| earlier.resource == resource) {
+            return Err(Error::user("is given twice")).context(field);
+        }
+        planned.push(Rlimit { name: name.into(), resource, soft: limit.soft(), hard: limit.hard() });
+    }
+    Ok(planned)
+}
+
+fn resource(kind: PosixRlimitType) -> (&'static str, u32) {
+    match kind {
+        PosixRlimitType::RlimitCpu => ("RLIMIT_CPU", libc::RLIMIT_CPU),
+        PosixRlimitType::RlimitFsize => ("RLIMIT_FSIZE", libc::RLIMIT_FSIZE),
+        PosixRlimitType::RlimitData => ("RLIMIT_DATA", libc::RLIMIT_DATA),
+        PosixRlimitType::RlimitStack => ("RLIMIT_STACK", libc::RLIMIT_STACK),
+        PosixRlimitType::RlimitCore => ("RLIMIT_CORE", libc::RLIMIT_CORE),
+        PosixRlimitType::RlimitRss => ("RLIMIT_RSS", libc::RLIMIT_RSS),
+        PosixRlimitType::RlimitNproc => ("RLIMIT_NPROC", libc::RLIMIT_NPROC),
+        PosixRlimitType::RlimitNofile => ("RLIMIT_NOFILE", libc::RLIMIT_NOFILE),
+        PosixRlimitType::RlimitMemlock => ("RLIMIT_MEMLOCK", libc::RLIMIT_MEMLOCK),
+        PosixRlimitType::RlimitAs => ("RLIMIT_AS", libc::RLIMIT_AS),
+        PosixRlimitType::RlimitLocks => ("RLIMIT_LOCKS", libc::RLIMIT_LOCKS),
+        PosixRlimitType::RlimitSigpending => ("RLIMIT_SIGPENDING", libc::RLIMIT_SIGPENDING),
+        PosixRlimitType::RlimitMsgqueue => ("RLIMIT_MSGQUEUE", libc::RLIMIT_MSGQUEUE),
+        PosixRlimitType::RlimitNice => ("RLIMIT_NICE", libc::RLIMIT_NICE),
+        PosixRlimitType::RlimitRtprio => ("RLIMIT_RTPRIO", libc::RLIMIT_RTPRIO),
+        PosixRlimitType::RlimitRttime => ("RLIMIT_RTTIME", libc::RLIMIT_RTTIME),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(json: &str) -> Result<ProcessPlan> {
+        let process: Process = serde_json::from_str(json).unwrap();
+        plan(&process, Surroundings { seccomp: None, terminal: None, keyring: None, preserved_fds: 0 })
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let base = r#"{"user": {"uid": 1, "gid": 2}, "cwd": "/", "args": ["x"], EXTRA}"#;
+        let table = [
+            (r#""env": ["A"]"#, "process.env[0]"),
+            (r#""env": ["A=1", "=b"]"#, "process.env[1]"),
+            (r#""oomScoreAdj": 1001"#, "process.oomScoreAdj"),
+            (
+                r#""rlimits": [{"type": "RLIMIT_NOFILE", "soft": 2, "hard": 1}]"#,
+                "process.rlimits[0] (RLIMIT_NOFILE)",
+            ),
+        ];
+        for (extra, field) in table {
+            let error = planned(&base.replace("EXTRA", extra)).unwrap_err().to_string();
+            assert!(error.starts_with(field), "{error}");
+        }
+        let good = planned(&base.replace("EXTRA", r#""env": ["A="]"#)).unwrap();
+        assert_eq!((good.uid, good.gid), (1, 2));
+    }
+}

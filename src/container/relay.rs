@@ -1,0 +1,209 @@
+//! Standing between the caller's terminal and a program in the foreground: signals, window size, bytes, exit code.
+
+use crate::error::{Context, Result};
+use crate::sys::clone::Child;
+use crate::sys::{pidfd, pty, socket};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::wait::{WaitStatus, waitpid};
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// What stands between, until the program ends.
+#[derive(Debug, Default)]
+pub struct Relay {
+    /// Our end of the socket that the terminal's master may come through; it ends with the exec of a program without.
+    incoming: Option<OwnedFd>,
+}
+
+/// The caller's terminal in raw mode, put back when dropped.
+struct RawMode<'a>(BorrowedFd<'a>, Termios);
+
+impl<'a> RawMode<'a> {
+    fn enter(terminal: BorrowedFd<'a>) -> Result<Self> {
+        let before = tcgetattr(terminal).context(|| "cannot read the terminal's mode")?;
+        let mut raw = before.clone();
+        cfmakeraw(&mut raw);
+        tcsetattr(terminal, SetArg::TCSANOW, &raw).context(|| "cannot set the terminal's mode")?;
+        Ok(Self(terminal, before))
+    }
+}
+
+impl Drop for RawMode<'_> {
+    fn drop(&mut self) {
+        // Nothing can be done about a terminal that is gone.
+        drop(tcsetattr(self.0, SetArg::TCSANOW, &self.1));
+    }
+}
+
+impl Relay {
+    /// Prepares; in the foreground, the second value is the end of a socket that the terminal's master, if there is
+    /// to be a terminal, is sent to.
+    ///
+    /// # Errors
+    /// When no socket pair can be made.
+    pub fn plan(foreground: bool) -> Result<(Self, Option<OwnedFd>)> {
+        if !foreground {
+            return Ok((Self::default(), None));
+        }
+        let (ours, theirs) = socket::pair().context(|| "cannot create a socket pair")?;
+        Ok((Self { incoming: Some(ours) }, Some(theirs)))
+    }
+
+    /// Passes signals (and, with a terminal, bytes and window sizes) on until the child ends, then reaps it.
+    ///
+    /// # Errors
+    /// Those of the system; the child's own failure is its exit code.
+    pub fn run(&mut self, child: &Child) -> Result<i32> {
+        let master = self.incoming.take().map(|socket| socket::receive_descriptor(socket.as_fd()));
+        let master = master.transpose().context(|| "cannot receive the terminal")?.flatten();
+        let signals = catch_signals()?;
+        let stdin = io::stdin();
+        let raw =
+            (master.is_some() && stdin.is_terminal()).then(|| RawMode::enter(stdin.as_fd())).transpose()?;
+        if let Some(master) = &master {
+            copy_size(master)?;
+        }
+        pump(child, master.as_ref(), &signals)?;
+        drop(raw);
+        exit_code(child)
+    }
+}
+
+/// Every signal that can be caught comes through a descriptor: it is meant for the program, not for us.
+fn catch_signals() -> Result<SignalFd> {
+    let mut mask = SigSet::all();
+    // Those that mean a fault of our own.
+    for own in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE, Signal::SIGABRT] {
+        mask.remove(own);
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None).context(|| "cannot block signals")?;
+    SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .context(|| "cannot catch signals")
+}
+
+/// The caller's window size, if it has a window, becomes the program's.
+fn copy_size(master: &OwnedFd) -> Result<()> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Ok(());
+    }
+    let (rows, columns) = pty::size(stdin.as_fd()).context(|| "cannot read the window's size")?;
+    pty::set_size(master.as_fd(), rows, columns).context(|| "cannot set the window's size")
+}
+
+/// Copies and forwards until the child has ended and its output is read.
+fn pump(child: &Child, master: Option<&OwnedFd>, signals: &SignalFd) -> Result<()> {
+    let stdin = io::stdin();
+    let mut input_open = master.is_some();
+    loop {
+        let mut fds = vec![
+            PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        ];
+        if let Some(master) = master {
+            fds.push(PollFd::new(master.as_fd(), PollFlags::POLLIN));
+            if input_open {
+                fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+            }
+        }
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error).context(|| "cannot wait for the program"),
+        }
+        let ready = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
+        let (ended, signalled, output, input) = (ready(0), ready(1), ready(2), ready(3));
+        if signalled {
+            forward_signals(child, master, signals)?;
+        }
+        if let Some(master) = master {
+            if output {
+                // EIO: the last holder of the slave has closed it.
+                copy(master.as_fd(), io::stdout().as_fd())?;
+            }
+            if input && !copy(stdin.as_fd(), master.as_fd())? {
+                input_open = false;
+            }
+        }
+        if ended {
+            return match master {
+                Some(master) => drain(master),
+                None => Ok(()),
+            };
+        }
+    }
+}
+
+/// What the program wrote last.
+fn drain(master: &OwnedFd) -> Result<()> {
+    loop {
+        let mut fds = [PollFd::new(master.as_fd(), PollFlags::POLLIN)];
+        let ready = poll(&mut fds, PollTimeout::ZERO).context(|| "cannot read the terminal")?;
+        let readable = fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN));
+        if ready == 0 || !readable || !copy(master.as_fd(), io::stdout().as_fd())? {
+            return Ok(());
+        }
+    }
+}
+
+/// Copies what is there; false at the end of the source.
+fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<bool> {
+    let mut buffer = [0; 16 << 10];
+    let length = match nix::unistd::read(from, &mut buffer) {
+        Ok(0) | Err(nix::errno::Errno::EIO) => return Ok(false),
+        Ok(length) => length,
+        Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => return Ok(true),
+        Err(error) => return Err(error).context(|| "cannot copy the terminal's bytes"),
+    };
+    let mut rest = &buffer[..length];
+    while !rest.is_empty() {
+        match nix::unistd::write(to, rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => {}
+            // The reader of our stdout, or the program, is gone: its end is what we wait for.
+            Err(nix::errno::Errno::EPIPE | nix::errno::Errno::EIO) => return Ok(false),
+            Err(error) => return Err(error).context(|| "cannot copy the terminal's bytes"),
+        }
+    }
+    Ok(true)
+}
+
+fn forward_signals(child: &Child, master: Option<&OwnedFd>, signals: &SignalFd) -> Result<()> {
+    while let Some(info) = signals.read_signal().context(|| "cannot read signals")? {
+        let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+        match number {
+            // SIGPIPE is about our own stdout, SIGCHLD is what the pidfd says better.
+            libc::SIGCHLD | libc::SIGPIPE => {}
+            // Job control of the caller's shell concerns us; the program has a terminal or session of its own.
+            libc::SIGTTIN | libc::SIGTTOU => {}
+            // Go programs, the usual callers, send it to themselves.
+            libc::SIGURG => {}
+            libc::SIGWINCH => {
+                if let Some(master) = master {
+                    copy_size(master)?;
+                }
+            }
+            number => match pidfd::send_signal(child.pidfd.as_fd(), number) {
+                Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                    return Err(error).context(|| format!("cannot pass signal {number} on"));
+                }
+                _ => {}
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Reaps the child: its exit code, or 128+n for a signal.
+fn exit_code(child: &Child) -> Result<i32> {
+    loop {
+        return match waitpid(nix::unistd::Pid::from_raw(child.pid), None) {
+            Ok(WaitStatus::Exited(_, code)) => Ok(code),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Ok(128 + signal as i32),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => continue,
+            Err(error) => Err(error).context(|| "cannot reap the program"),
+        };
+    }
+}

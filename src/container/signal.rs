@@ -1,0 +1,97 @@
+//! Signalling, freezing, counting and limiting the processes of a container.
+
+use super::Host;
+use super::record::{self, Record, Status};
+use crate::cgroup::{self, Cgroup};
+use crate::error::{Context, Error, Result};
+use crate::model::ids::ContainerId;
+use oci_spec::runtime::LinuxResources;
+use std::path::PathBuf;
+
+/// Sends a signal to init, or to every process of the container. Takes no lock: a kill must always go through.
+///
+/// # Errors
+/// When the container does not exist or has stopped; clients match the words.
+pub fn kill(host: &Host, id: &ContainerId, signal: i32, all: bool) -> Result<()> {
+    let title = || format!("cannot kill container {:?}", id.as_str());
+    let (_, record) = record::load(host, id)?;
+    if all && let Some(cgroup) = &record.cgroup {
+        // Init may be dead while others of a shared PID namespace are not; clients call this then.
+        return cgroup.signal_all(signal).context(title);
+    }
+    let sent = match &record.init {
+        Some(init) => init.signal(signal).context(title)?,
+        None => false,
+    };
+    if !sent {
+        return Err(Error::user("container not running")).context(title);
+    }
+    // Nothing in a frozen group dies.
+    match &record.cgroup {
+        Some(cgroup) if signal == libc::SIGKILL && cgroup.is_frozen().context(title)? => {
+            cgroup.thaw().context(title)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Pids of all processes of the container, as this process sees them.
+///
+/// # Errors
+/// When the container does not exist, or has no cgroup to count in.
+pub fn processes(host: &Host, id: &ContainerId) -> Result<Vec<i32>> {
+    let (_, record) = record::load(host, id)?;
+    group(&record)?.processes()
+}
+
+fn group(record: &Record) -> Result<&Cgroup> {
+    record
+        .cgroup
+        .as_ref()
+        .ok_or_else(|| Error::user(format!("container {:?} has no cgroup", record.id.as_str())))
+}
+
+fn in_state(host: &Host, id: &ContainerId, wanted: &[Status]) -> Result<(PathBuf, Record)> {
+    let (directory, record) = record::load(host, id)?;
+    let status = record.status(&directory)?;
+    if wanted.contains(&status) {
+        return Ok((directory, record));
+    }
+    let error = Error::user(match status {
+        Status::Stopped => "container not running".to_owned(),
+        other => format!("it is {other}"),
+    });
+    Err(error)
+}
+
+/// Freezes the container.
+///
+/// # Errors
+/// When it does not run, or the freezer fails.
+pub fn pause(host: &Host, id: &ContainerId) -> Result<()> {
+    let freeze = || group(&in_state(host, id, &[Status::Created, Status::Running])?.1)?.freeze();
+    freeze().context(|| format!("cannot pause container {:?}", id.as_str()))
+}
+
+/// Lets a frozen container run on.
+///
+/// # Errors
+/// When it is not paused, or the freezer fails.
+pub fn resume(host: &Host, id: &ContainerId) -> Result<()> {
+    let thaw = || group(&in_state(host, id, &[Status::Paused])?.1)?.thaw();
+    thaw().context(|| format!("cannot resume container {:?}", id.as_str()))
+}
+
+/// Changes the limits of a container.
+///
+/// # Errors
+/// When it has stopped, or a limit is not supported or refused by the kernel.
+pub fn update(host: &Host, id: &ContainerId, resources: &LinuxResources) -> Result<()> {
+    let update = || {
+        let (_, record) = in_state(host, id, &[Status::Created, Status::Running, Status::Paused])?;
+        let group = group(&record)?;
+        cgroup::check(resources, group.mode())?;
+        group.apply(resources)
+    };
+    update().context(|| format!("cannot update container {:?}", id.as_str()))
+}

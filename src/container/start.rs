@@ -1,0 +1,88 @@
+//! Letting a created container's program run.
+
+use super::Host;
+use super::record::{self, Status};
+use crate::error::{Context, Error, Kind, Result};
+use crate::model::ids::ContainerId;
+use crate::sync::message::{FromInit, LARGEST};
+use crate::sys::fs::write_all_at_once;
+use crate::sys::process::poll_until;
+use nix::fcntl::{Flock, FlockArg};
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long an init that was told to go on may take to execute its program: reading it from a slow disk included.
+const EXEC_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Starts a created container, and returns when its program has been executed.
+///
+/// # Errors
+/// When it is not in the state `created`, when another command starts it, when the program cannot be executed.
+pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
+    let title = || format!("cannot start container {:?}", id.as_str());
+    let (directory, record) = record::load(host, id)?;
+    if record.status(&directory)? != Status::Created {
+        return Err(not_created(record.status(&directory)?)).context(title);
+    }
+    let Some(fifo) = record::fifo(&directory)? else {
+        return Err(not_created(record.status(&directory)?)).context(title);
+    };
+    // Of two commands one gets the lock; it is gone with us, whatever happens.
+    let fifo = match Flock::lock(fifo, FlockArg::LockExclusiveNonblock) {
+        Ok(fifo) => fifo,
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+            return Err(Error::user("another command is starting it")).context(title);
+        }
+        Err((_, error)) => return Err(error).context(title),
+    };
+    match write_all_at_once(fifo.as_fd(), b"0") {
+        Ok(()) => {}
+        // Between opening and writing, another `start` was done, or init died.
+        Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {
+            return Err(not_created(record.status(&directory)?)).context(title);
+        }
+        Err(error) => return Err(error).context(title),
+    }
+    // Without readers the FIFO is in error: init has executed its program, which closed it, or has ended.
+    if !poll_until(fifo.as_fd(), 0, Instant::now() + EXEC_DEADLINE).context(title)? {
+        return Err(Error::host(format!(
+            "its program was not executed within {} s",
+            EXEC_DEADLINE.as_secs()
+        )))
+        .context(title);
+    }
+    match left_in(&directory).context(title)? {
+        None => Ok(()),
+        Some(FromInit::Failed(failure)) => Err(Error::from(failure)).context(title),
+        Some(_) => Err(Error::new(Kind::Protocol, "cannot understand its init process")).context(title),
+    }
+}
+
+fn not_created(status: Status) -> Error {
+    let error = Error::user(format!("it is {status}, not created"));
+    match status {
+        Status::Running | Status::Paused => error.hint("a container starts once"),
+        Status::Stopped => error.hint("delete it and create it again: a container starts once"),
+        _ => error,
+    }
+}
+
+/// What an init that could not execute its program left in the FIFO; it stays there as long as our end is open.
+fn left_in(directory: &Path) -> Result<Option<FromInit>> {
+    let path = directory.join(crate::state::layout::container::FIFO);
+    let reader = match crate::sys::fs::open_existing(&path, libc::O_RDONLY | libc::O_NONBLOCK) {
+        Ok(reader) => reader,
+        // Deleted by another command, which has killed init.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context(|| format!("cannot open {path:?}")),
+    };
+    let mut buffer = [0; LARGEST];
+    match std::fs::File::from(reader).read(&mut buffer) {
+        Ok(0) => Ok(None),
+        Ok(length) => FromInit::decode(&buffer[..length]).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error).context(|| format!("cannot read {path:?}")),
+    }
+}

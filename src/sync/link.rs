@@ -1,0 +1,55 @@
+//! The two ends of the socket, each with a type of its own, so that neither can send the other's messages.
+
+use super::message::{FromInit, LARGEST, ToInit};
+use crate::error::{Context, Result};
+use crate::sys::socket;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The command's end.
+#[derive(Debug)]
+pub struct CommandEnd(OwnedFd);
+
+/// Init's end.
+#[derive(Debug)]
+pub struct InitEnd(OwnedFd);
+
+/// A connected pair, both close-on-exec: the command sees the end of the socket when init executes its program.
+pub fn pair() -> Result<(CommandEnd, InitEnd)> {
+    let (command, init) = socket::pair().context(|| "cannot create a socket pair")?;
+    Ok((CommandEnd(command), InitEnd(init)))
+}
+
+impl CommandEnd {
+    /// The next message, or `None` when init executed its program or died.
+    pub fn receive(&self) -> Result<Option<FromInit>> {
+        let mut buffer = [0; LARGEST];
+        let length =
+            socket::receive(self.0.as_fd(), &mut buffer).context(|| "cannot hear from the init process")?;
+        if length == 0 { Ok(None) } else { FromInit::decode(&buffer[..length]).map(Some) }
+    }
+
+    /// Sends a message; false when init is gone.
+    pub fn send(&self, message: &ToInit) -> Result<bool> {
+        match socket::send(self.0.as_fd(), &message.encode()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(error).context(|| "cannot talk to the init process"),
+        }
+    }
+}
+
+impl InitEnd {
+    /// The next message, or `None` when the command is gone.
+    pub fn receive(&self) -> Result<Option<ToInit>> {
+        let mut buffer = [0; LARGEST];
+        let length =
+            socket::receive(self.0.as_fd(), &mut buffer).context(|| "cannot hear from the command")?;
+        if length == 0 { Ok(None) } else { ToInit::decode(&buffer[..length]).map(Some) }
+    }
+
+    /// Sends a message.
+    pub fn send(&self, message: &FromInit) -> io::Result<()> {
+        socket::send(self.0.as_fd(), &message.encode())
+    }
+}

@@ -1,0 +1,150 @@
+//! The messages and their encoding. Bytes from the peer are data: anything unknown is an error, never a panic.
+
+use crate::error::{Error, Kind, Result};
+
+/// Largest packet in bytes; longer texts are cut.
+pub const LARGEST: usize = 4096;
+
+/// From the command to init.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToInit {
+    /// The container is on record: go on, and do not die with the command.
+    Go,
+}
+
+/// From init to the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromInit {
+    /// All is set up but the last steps before exec.
+    Ready,
+    /// Something the user should know.
+    Warn(String),
+    /// The end: what could not be done.
+    Failed(Failure),
+}
+
+/// An error on its way through a socket: the text keeps the whole chain, the number is for those who branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Error number at the bottom of the chain, 0 for none.
+    pub errno: i32,
+    /// The chain of messages.
+    pub text: String,
+    /// The remedy, empty for none.
+    pub hint: String,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Self {
+            errno: error.errno().unwrap_or(0),
+            text: error.to_string(),
+            hint: error.remedy().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let error = Error::new(Kind::User, failure.text);
+        if failure.hint.is_empty() { error } else { error.hint(failure.hint) }
+    }
+}
+
+/// Cuts at a character boundary so that `text` takes at most `limit` bytes.
+fn cut(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn malformed() -> Error {
+    Error::new(Kind::Protocol, "cannot understand a message of the container's init process")
+}
+
+impl ToInit {
+    /// The packet.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Go => vec![b'G'],
+        }
+    }
+
+    /// The message in a packet.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        if bytes == b"G" { Ok(Self::Go) } else { Err(malformed()) }
+    }
+}
+
+impl FromInit {
+    /// The packet.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Ready => vec![b'R'],
+            Self::Warn(text) => [b"W", cut(text, LARGEST - 1).as_bytes()].concat(),
+            Self::Failed(failure) => {
+                let hint = cut(&failure.hint, LARGEST / 4);
+                let text = cut(&failure.text, LARGEST - hint.len() - 6);
+                // A NUL parts text and hint, so neither may hold one.
+                let text = text.replace('\0', " ");
+                [b"F", &failure.errno.to_ne_bytes()[..], text.as_bytes(), b"\0", hint.as_bytes()].concat()
+            }
+        }
+    }
+
+    /// The message in a packet.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let (tag, rest) = bytes.split_first().ok_or_else(malformed)?;
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| malformed());
+        match tag {
+            b'R' if rest.is_empty() => Ok(Self::Ready),
+            b'W' => Ok(Self::Warn(text(rest)?)),
+            b'F' => {
+                let (number, rest) = rest.split_first_chunk::<4>().ok_or_else(malformed)?;
+                let end = rest.iter().position(|b| *b == 0).ok_or_else(malformed)?;
+                Ok(Self::Failed(Failure {
+                    errno: i32::from_ne_bytes(*number),
+                    text: text(&rest[..end])?,
+                    hint: text(&rest[end + 1..])?,
+                }))
+            }
+            _ => Err(malformed()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trips() {
+        let failure = Failure { errno: 2, text: "cannot mount é".into(), hint: "create it".into() };
+        for message in [FromInit::Ready, FromInit::Warn("w".into()), FromInit::Failed(failure)] {
+            assert_eq!(FromInit::decode(&message.encode()).unwrap(), message);
+        }
+        assert_eq!(ToInit::decode(&ToInit::Go.encode()).unwrap(), ToInit::Go);
+    }
+
+    #[test]
+    fn long_texts_are_cut_to_a_packet() {
+        let long = "é".repeat(LARGEST);
+        for message in [
+            FromInit::Warn(long.clone()),
+            FromInit::Failed(Failure { errno: 1, text: long.clone(), hint: long }),
+        ] {
+            assert!(message.encode().len() <= LARGEST);
+            FromInit::decode(&message.encode()).unwrap();
+        }
+    }
+
+    #[test]
+    fn garbage_is_an_error() {
+        for bytes in [&b""[..], b"X", b"R1", b"F", b"F\0\0\0\0no end", b"W\xff"] {
+            assert!(FromInit::decode(bytes).is_err(), "{bytes:?}");
+        }
+        assert!(ToInit::decode(b"").is_err());
+    }
+}

@@ -1,0 +1,19 @@
+//! What a command and the process it clones say to each other until the program runs.
+//!
+//! ```text
+//! command                         podrun:init
+//!    | clone3 ------------------------>|
+//!    |                                 | namespaces, mounts, console, identity, executable found
+//!    |<----------------- Warn (any number)
+//!    |<----------------- Ready or Failed
+//!    | record, pid file                |
+//!    | Go ---------------------------->| outlives the command from here on
+//!    |                                 | waits on the FIFO, where there is one
+//!    |<----------------- Failed, or the end of the socket: the program runs
+//! ```
+//!
+//! Each message is one SEQPACKET packet, encoded by hand and bounded. The end of the socket before `Ready` means that
+//! the other side died: init then exits, and the command asks the kernel how its child ended.
+
+pub mod link;
+pub mod message;
