@@ -1,0 +1,247 @@
+//! What `pod create` may be asked for, and what must hold of it before anything is made.
+
+use crate::error::{Context, Error, Result};
+use crate::model::ids::{PodName, PodNamespace};
+use crate::pod::volumes::{self, VolumeSpec};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The pod's network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// A network namespace of its own with nothing but loopback.
+    None,
+    /// The host's.
+    Host,
+}
+
+impl FromStr for Network {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "none" => Ok(Self::None),
+            "host" => Ok(Self::Host),
+            _ => Err(Error::user(format!("unsupported network {text:?}")).hint("use none or host")),
+        }
+    }
+}
+
+/// A bare pod to be made.
+#[derive(Debug, Clone)]
+pub struct CreateRequest {
+    /// Its name.
+    pub name: PodName,
+    /// Its namespace.
+    pub namespace: PodNamespace,
+    /// Its hostname; the name, cut to what a hostname may have, where there is none.
+    pub hostname: Option<String>,
+    /// Its network.
+    pub network: Network,
+    /// Its volumes.
+    pub volumes: Vec<VolumeSpec>,
+    /// Whether its containers share one PID namespace, in which pause is the first process.
+    pub share_pid: bool,
+    /// Kernel parameters of its namespaces, by name.
+    pub sysctls: Vec<(String, String)>,
+    /// Absolute cgroup path that the pod's cgroup goes below; `/podrun` where there is none.
+    pub cgroup_parent: Option<String>,
+    /// Most memory of all its processes, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Most processor time of all its processes, in thousandths of a CPU.
+    pub cpu_millis: Option<u64>,
+    /// Most processes.
+    pub pids: Option<u64>,
+}
+
+/// What of a request is settled by looking at it.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// The hostname.
+    pub(super) hostname: String,
+    /// Files below /proc/sys and what is written into them.
+    pub(super) sysctls: Vec<(PathBuf, String)>,
+    /// The absolute path of the cgroup that the pod's goes below.
+    pub(super) cgroup_parent: String,
+}
+
+/// Checks everything of a request that can be checked without making anything.
+pub(super) fn check(request: &CreateRequest) -> Result<Checked> {
+    let hostname = match &request.hostname {
+        Some(hostname) => check_hostname(hostname)?,
+        None => hostname_of(&request.name),
+    };
+    check_name_length(request)?;
+    check_limits(request)?;
+    volumes::check(&request.volumes)?;
+    Ok(Checked {
+        hostname,
+        sysctls: sysctls(&request.sysctls, request.network)?,
+        cgroup_parent: cgroup_parent(request.cgroup_parent.as_deref())?,
+    })
+}
+
+/// Namespace and name together are one file name.
+fn check_name_length(request: &CreateRequest) -> Result<()> {
+    const LONGEST: usize = 255;
+    let length = request.namespace.as_str().len() + 1 + request.name.as_str().len();
+    if length <= LONGEST {
+        return Ok(());
+    }
+    Err(Error::user(format!("namespace and name together have {} characters, more than 254", length - 1))
+        .hint("choose a shorter name"))
+}
+
+fn check_limits(request: &CreateRequest) -> Result<()> {
+    for (what, value) in
+        [("memory", request.memory_bytes), ("CPU", request.cpu_millis), ("process", request.pids)]
+    {
+        if value == Some(0) {
+            return Err(Error::user(format!("the pod's {what} limit must be above 0")));
+        }
+    }
+    Ok(())
+}
+
+/// Longest hostname that the kernel takes, sethostname(2).
+const LONGEST_HOSTNAME: usize = 64;
+
+fn check_hostname(name: &str) -> Result<String> {
+    let good = !name.is_empty()
+        && name.len() <= LONGEST_HOSTNAME
+        && name.split('.').all(|label| {
+            let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-')
+        });
+    if good {
+        return Ok(name.to_owned());
+    }
+    Err(Error::user(format!("invalid hostname {name:?}")).hint(format!(
+        "use at most {LONGEST_HOSTNAME} letters, digits, - and ., beginning and ending with a letter or digit"
+    )))
+}
+
+/// A pod's name may be longer than a hostname: cut as the kubelet cuts, to 63 characters that do not end in - or `.`.
+fn hostname_of(name: &PodName) -> String {
+    const LONGEST: usize = 63;
+    let cut: String = name.as_str().chars().take(LONGEST).collect();
+    cut.trim_end_matches(['-', '.']).to_owned()
+}
+
+fn cgroup_parent(parent: Option<&str>) -> Result<String> {
+    const DEFAULT: &str = "/podrun";
+    let parent = parent.unwrap_or(DEFAULT);
+    if !parent.starts_with('/') {
+        return Err(Error::user(format!("cgroup parent {parent:?} is not absolute")).hint("begin it with /"));
+    }
+    Ok(parent.trim_end_matches('/').to_owned())
+}
+
+/// Turns names into paths below /proc/sys and refuses what does not belong to the pod's own namespaces.
+fn sysctls(pairs: &[(String, String)], network: Network) -> Result<Vec<(PathBuf, String)>> {
+    let mut files: Vec<(PathBuf, String)> = Vec::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        let path = sysctl_path(name, network).context(|| format!("cannot set sysctl {name:?}"))?;
+        if files.iter().any(|(other, _)| *other == path) {
+            return Err(Error::user(format!("sysctl {name:?} is given twice")));
+        }
+        files.push((path, value.clone()));
+    }
+    Ok(files)
+}
+
+/// The separator is the first of `.` and `/` in the name, sysctl.d(5): `net/ipv4/conf/eth0.1/rp_filter` has a dot in
+/// an interface's name.
+fn sysctl_path(name: &str, network: Network) -> Result<PathBuf> {
+    let slashes = name.find(['.', '/']).is_some_and(|place| name[place..].starts_with('/'));
+    let parts: Vec<String> = if slashes {
+        name.split('/').map(ToOwned::to_owned).collect()
+    } else {
+        name.split('.').map(|part| part.replace('/', ".")).collect()
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.@:".contains(c);
+    let good = |part: &String| !part.is_empty() && part.chars().all(plain) && part != "." && part != "..";
+    if parts.len() < 2 || !parts.iter().all(good) {
+        return Err(
+            Error::user("it is no name of a kernel parameter").hint("write it like net.core.somaxconn")
+        );
+    }
+    let words: Vec<&str> = parts.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["kernel", "sem"] | ["fs", "mqueue", _] => {}
+        ["kernel", last] if last.starts_with("shm") || last.starts_with("msg") => {}
+        ["net", ..] if network == Network::Host => {
+            return Err(Error::user("the pod's network is the host's")
+                .hint("leave it out, or give the pod a network of its own"));
+        }
+        ["net", ..] => {}
+        _ => {
+            return Err(Error::user("it is the whole host's, not a namespace's")
+                .hint("kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.* and net.* can be set for a pod"));
+        }
+    }
+    Ok(std::iter::once("/proc/sys").chain(words).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sysctls_of_the_pods_namespaces_alone() {
+        for (name, path) in [
+            ("kernel.shmmax", "/proc/sys/kernel/shmmax"),
+            ("kernel.shm_rmid_forced", "/proc/sys/kernel/shm_rmid_forced"),
+            ("kernel/msgmax", "/proc/sys/kernel/msgmax"),
+            ("kernel.sem", "/proc/sys/kernel/sem"),
+            ("fs.mqueue.msg_max", "/proc/sys/fs/mqueue/msg_max"),
+            ("net.core.somaxconn", "/proc/sys/net/core/somaxconn"),
+            ("net/ipv4/conf/eth0.1/rp_filter", "/proc/sys/net/ipv4/conf/eth0.1/rp_filter"),
+            ("net.ipv4.conf.eth0/1.rp_filter", "/proc/sys/net/ipv4/conf/eth0.1/rp_filter"),
+        ] {
+            assert_eq!(sysctl_path(name, Network::None).unwrap(), PathBuf::from(path), "{name}");
+        }
+        for bad in [
+            "",
+            "kernel",
+            "kernel.panic",
+            "kernel.semaphore",
+            "kernel.shm/../panic",
+            "kernel.shm.x",
+            "fs.file-max",
+            "fs.mqueue",
+            "vm.swappiness",
+            "net..x",
+            "net/../kernel/panic",
+            "net.ipv4.conf./.x",
+            "/net/core/x",
+            "user.max_net_namespaces",
+        ] {
+            assert!(sysctl_path(bad, Network::None).is_err(), "{bad}");
+        }
+        assert!(sysctl_path("net.core.somaxconn", Network::Host).is_err());
+        assert!(sysctl_path("kernel.shmmax", Network::Host).is_ok());
+        let twice = [("kernel.sem".to_owned(), "1".to_owned()), ("kernel/sem".to_owned(), "2".to_owned())];
+        assert!(sysctls(&twice, Network::None).unwrap_err().to_string().contains("given twice"));
+    }
+
+    #[test]
+    fn hostnames() {
+        for good in ["a", "Web-1", "a.b", &"x".repeat(64)] {
+            assert!(check_hostname(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a_b", "a..b", ".", "a b", &"x".repeat(65)] {
+            assert!(check_hostname(bad).is_err(), "{bad}");
+        }
+        let long = format!("{}-{}", "x".repeat(62), "y".repeat(20));
+        assert_eq!(hostname_of(&long.parse().unwrap()), "x".repeat(62));
+    }
+
+    #[test]
+    fn cgroup_parents() {
+        assert_eq!(cgroup_parent(None).unwrap(), "/podrun");
+        assert_eq!(cgroup_parent(Some("/a/b/")).unwrap(), "/a/b");
+        assert!(cgroup_parent(Some("a")).is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! Deleting a pod, whatever of it there is: whole, half-made by a killed command, or left by another boot.
+//!
+//! Invariants: every step is tried and every error returned; the record goes after everything it names, the name after
+//! the record, so that a deletion that failed or was killed can be repeated; nothing is removed through a mount.
+
+use crate::cgroup;
+use crate::error::{Context, Error, Kind, Result};
+use crate::pod::record::{self, Record};
+use crate::pod::{Pod, names};
+use crate::state::layout;
+use crate::state::lock::DirectoryLock;
+use crate::state::process::ProcessRef;
+use crate::sys::{mount, pidfd};
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a pause may take to end, and a command that makes the pod to notice that it is deleted.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Pod {
+    /// Marks the pod as being deleted: from here on it takes no container, and a command that is making it gives up,
+    /// which is waited for. Its containers are the caller's to delete now; [`Pod::finish_delete`] does the rest.
+    ///
+    /// # Errors
+    /// When another living command deletes the pod; NotFound when one has done so meanwhile.
+    pub fn begin_delete(&mut self) -> Result<()> {
+        let doing = format!("cannot delete pod {}", self.shown());
+        let Some(uid) = self.uid().cloned() else { return Ok(()) };
+        let directory = self.layout().pod(&uid);
+        let lock = DirectoryLock::take(&directory).context(|| doing.as_str())?;
+        if lock.is_none() && self.record().is_ok() {
+            return Err(super::not_found(self.name()));
+        }
+        // What cannot be understood cannot be marked, and takes no container either.
+        let Ok(Some(mut record)) = record::read(&directory) else { return Ok(()) };
+        let me = i32::try_from(std::process::id()).map_err(|_| Error::host("cannot tell our own pid"))?;
+        let me = ProcessRef::of(me)?;
+        if let Some(other) = &record.deleting
+            && *other != me
+            && other.is_alive()?
+        {
+            return Err(Error::user(format!("{doing}: process {} is deleting it", other.pid)));
+        }
+        record.deleting = Some(me.clone());
+        record::write(&directory, &record).context(|| doing.as_str())?;
+        drop(lock);
+        if record.pause.is_none() && record.maker != me {
+            wait_for_maker(&record.maker).context(|| doing.as_str())?;
+        }
+        self.replace_record(record);
+        Ok(())
+    }
+
+    /// Removes everything of the pod: pause, cgroup with whatever is in it, mounts, files, name. What is not there is
+    /// fine, so it may be repeated.
+    ///
+    /// # Errors
+    /// All that could not be removed. The pod is then still listed.
+    pub fn finish_delete(&self) -> Result<()> {
+        remove(self)
+    }
+}
+
+/// The maker sees the mark when it comes to record its pause, takes down what it made and ends.
+fn wait_for_maker(maker: &ProcessRef) -> Result<()> {
+    let Some(process) = maker.open()? else { return Ok(()) };
+    let pid = maker.pid;
+    if pidfd::wait_exit(process.as_fd(), PATIENCE).context(|| format!("cannot watch process {pid}"))? {
+        return Ok(());
+    }
+    Err(Error::user(format!("process {pid} is still creating it")).hint(format!("end it: kill -9 {pid}")))
+}
+
+/// See [`Pod::finish_delete`].
+pub(super) fn remove(pod: &Pod) -> Result<()> {
+    let mut errors = Vec::new();
+    if let Some(uid) = pod.uid() {
+        let record = pod.record().ok();
+        let state = pod.layout().pod(uid);
+        errors.extend(record.and_then(|record| end_pause(record).err()));
+        errors.extend(remove_cgroup(pod, record).err());
+        let data = record.map_or_else(|| pod.layout().pod_data(uid), |record| record.data_directory.clone());
+        errors.extend(remove_tree(&data).err());
+        errors.extend(remove_mounts(&state).err());
+        if errors.is_empty() {
+            errors.extend(remove_state(&state).err());
+        }
+    }
+    if errors.is_empty() {
+        errors.extend(names::release(pod.layout(), pod.namespace(), pod.name(), pod.uid()).err());
+    }
+    Error::all(format!("cannot delete pod {}", pod.shown()), errors)
+}
+
+fn end_pause(record: &Record) -> Result<()> {
+    let Some(pause) = &record.pause else { return Ok(()) };
+    let Some(process) = pause.process.open()? else { return Ok(()) };
+    let pid = pause.process.pid;
+    pause.process.signal(libc::SIGKILL)?;
+    if pidfd::wait_exit(process.as_fd(), PATIENCE).context(|| format!("cannot watch process {pid}"))? {
+        return Ok(());
+    }
+    let error = Error::host(format!("the pause process {pid} does not end"));
+    // The first process of a PID namespace ends when all others are reaped, pid_namespaces(7).
+    Err(if record.share_pid {
+        error.hint("a process of the pod has ended and waits for its parent to notice: end that parent")
+    } else {
+        error
+    })
+}
+
+/// A pod without a record has not got to its cgroup, unless the record was damaged: then it is looked for where pods
+/// lie by default.
+fn remove_cgroup(pod: &Pod, record: Option<&Record>) -> Result<()> {
+    let cgroup = match (record, pod.uid()) {
+        (Some(record), _) => record.cgroup.clone(),
+        (None, Some(uid)) if pod.is_damaged() => {
+            cgroup::detect()?.for_absolute(&format!("/podrun/pod{uid}"))?
+        }
+        _ => return Ok(()),
+    };
+    cgroup.signal_all(libc::SIGKILL)?;
+    cgroup.remove()
+}
+
+/// Removes the directory at `path`, and detaches first what is mounted in it.
+pub(super) fn remove_tree(path: &Path) -> Result<()> {
+    remove_mounts(path)?;
+    ignore_missing(std::fs::remove_dir_all(path)).context(|| format!("cannot remove {path:?}"))
+}
+
+/// Detaches what is mounted below `path`, the latest first.
+fn remove_mounts(path: &Path) -> Result<()> {
+    // The kernel lists real paths.
+    let real = match path.canonicalize() {
+        Ok(real) => real,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).context(|| format!("cannot resolve {path:?}")),
+    };
+    let table = "/proc/self/mountinfo";
+    let mountinfo = std::fs::read(table).context(|| format!("cannot read {table}"))?;
+    let mut errors = Vec::new();
+    for mounted in mount_points(&mountinfo).into_iter().rev().filter(|point| point.starts_with(&real)) {
+        let detach = || mount::umount_detach(&CString::new(mounted.as_os_str().as_bytes())?);
+        match detach() {
+            // Another deletion was faster.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {}
+            other => errors.extend(other.context(|| format!("cannot unmount {mounted:?}")).err()),
+        }
+    }
+    Error::all(format!("cannot unmount what is below {path:?}"), errors)
+}
+
+/// The mount points of /proc/self/mountinfo, field 5, in order, proc_pid_mountinfo(5).
+fn mount_points(mountinfo: &[u8]) -> Vec<PathBuf> {
+    let lines = mountinfo.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4)).map(unescape).collect()
+}
+
+/// Blanks, tabs, newlines and backslashes are written as a backslash and three octal digits.
+fn unescape(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let code = tail.first_chunk::<3>().filter(|_| *first == b'\\');
+        let code = code.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &tail[3..] } else { tail };
+    }
+    OsString::from_vec(bytes).into()
+}
+
+/// Removes a pod's state, the record after everything else. A creation that was overtaken may do the same at once.
+fn remove_state(state: &Path) -> Result<()> {
+    let entries = match std::fs::read_dir(state) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).context(|| format!("cannot read {state:?}")),
+    };
+    for entry in entries {
+        let entry = entry.context(|| format!("cannot read {state:?}"))?;
+        if entry.file_name() == OsStr::new(layout::pod::RECORD) {
+            continue;
+        }
+        let path = entry.path();
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let removed = if is_directory { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        ignore_missing(removed).context(|| format!("cannot remove {path:?}"))?;
+    }
+    let record = state.join(layout::pod::RECORD);
+    ignore_missing(std::fs::remove_file(&record)).context(|| format!("cannot remove {record:?}"))?;
+    ignore_missing(std::fs::remove_dir(state)).context(|| format!("cannot remove {state:?}"))
+}
+
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// The error for a name that no pod has, in the words of kubectl.
+pub(super) fn not_found(name: &crate::model::ids::PodName) -> Error {
+    Error::new(Kind::NotFound, format!("pods {:?} not found", name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_read_as_the_kernel_writes_them() {
+        let table = b"22 1 8:1 / / rw - ext4 /dev/vda rw\n\
+            30 22 0:5 / /run/a\\040b\\134c rw,nosuid shared:1 - tmpfs x rw\n\
+            31 22 0:6 / /run/\\04 rw - tmpfs x rw\n";
+        let points: Vec<PathBuf> = ["/", "/run/a b\\c", "/run/\\04"].iter().map(PathBuf::from).collect();
+        assert_eq!(mount_points(table), points);
+    }
+
+    #[test]
+    fn what_is_not_there_is_removed() {
+        remove_tree(Path::new("/no/such/directory")).unwrap();
+        remove_state(Path::new("/no/such/directory")).unwrap();
+    }
+}
