@@ -1,0 +1,184 @@
+//! `linux.resources` of config.json, applied to a group: which controller each part goes to.
+
+use super::write::Setting;
+use super::{Cgroup, Group, cpu, devices, memory};
+use crate::error::{Error, Result};
+use cgroups_rs::fs::MaxValue;
+use cgroups_rs::fs::pid::PidController;
+use oci_spec::runtime::LinuxResources;
+
+impl Cgroup {
+    /// Sets what is given and leaves the rest as it is. [`check`](super::check) has passed before.
+    ///
+    /// `devices` absent leaves device access alone; a list, even an empty one, denies what it and the defaults do
+    /// not allow.
+    ///
+    /// # Errors
+    /// The first value that the kernel does not take, with its field, file and reason.
+    pub fn apply(&self, resources: &LinuxResources) -> Result<()> {
+        if let Some(rules) = resources.devices() {
+            devices::apply(self, rules)?;
+        }
+        if let Some(memory) = resources.memory() {
+            memory::apply(self, memory)?;
+        }
+        if let Some(cpu) = resources.cpu() {
+            cpu::apply(self, cpu)?;
+        }
+        if let Some(limit) = resources.pids().map(|pids| pids.limit()).filter(|limit| *limit != 0) {
+            self.limit_pids(limit)?;
+        }
+        let Some(unified) = resources.unified() else { return Ok(()) };
+        let Some(group) = self.unified() else { return Ok(()) };
+        let mut files: Vec<_> = unified.iter().collect();
+        files.sort(); // a map has no order; errors should not depend on it
+        files.into_iter().try_for_each(|(file, value)| {
+            Setting { field: &format!("linux.resources.unified[{file:?}]"), group, file }.write(value)
+        })
+    }
+
+    /// Negative means no limit; 0 means that none was given (oci-spec cannot tell them apart).
+    fn limit_pids(&self, limit: i64) -> Result<()> {
+        let field = "linux.resources.pids.limit";
+        let group = self.controller("pids", field)?;
+        let value = if limit < 0 { MaxValue::Max } else { MaxValue::Value(limit) };
+        let controller = PidController::new(group.dir.clone(), group.dir.clone(), group.is_v2());
+        Setting { field, group, file: "pids.max" }.by(&value.to_string(), controller.set_pid_max(value))
+    }
+
+    /// The group that a controller's files are in.
+    pub(super) fn controller(&self, controller: &str, field: &str) -> Result<&Group> {
+        self.v1(controller).or_else(|| self.unified()).ok_or_else(|| {
+            Error::host(format!("cannot apply {field}: the {controller} cgroup controller is not mounted"))
+                .hint("mount it, or take the limit out")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Mode;
+    use super::super::tests::{content, scratch};
+    use super::*;
+    use std::path::Path;
+
+    /// A group with every v1 controller, or a v2 one, in `dir`.
+    fn group(mode: Mode, dir: &Path) -> Cgroup {
+        let group =
+            |controllers: &str| Group { controllers: controllers.into(), mount: dir.into(), dir: dir.into() };
+        let groups = match mode {
+            Mode::V2 => vec![group("")],
+            _ => vec![group("cpu,cpuacct"), group("cpuset"), group("memory"), group("pids")],
+        };
+        Cgroup { mode, groups }
+    }
+
+    fn resources(json: &str) -> LinuxResources {
+        serde_json::from_str(json).unwrap()
+    }
+
+    /// The files that applying `json` leaves, as `name=content`.
+    fn applied(mode: Mode, name: &str, json: &str) -> Vec<String> {
+        let dir = scratch(name);
+        // Made here, because our own writes never create.
+        for file in ["memory.low", "cpu.idle", "cpu.max", "cpu.max.burst", "cpu.cfs_burst_us", "io.max"] {
+            super::super::tests::text(&dir, file, if file == "cpu.max" { "max 100000" } else { "" });
+        }
+        super::super::check(&resources(json), mode).unwrap();
+        group(mode, &dir).apply(&resources(json)).unwrap();
+        let mut files: Vec<String> = std::fs::read_dir(&dir)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .map(|file| format!("{file}={}", content(&dir, &file)))
+            .filter(|line| !line.ends_with('=') && line != "cpu.max=max 100000")
+            .collect();
+        files.sort();
+        std::fs::remove_dir_all(dir).unwrap();
+        files
+    }
+
+    const ALL: &str = r#"{"memory":{"limit":1048576,"reservation":524288,"swap":3145728},
+        "cpu":{"shares":1024,"quota":50000,"period":200000,"burst":10000,"cpus":"0-1","mems":"0"},
+        "pids":{"limit":32}}"#;
+
+    #[test]
+    fn v1_files() {
+        assert_eq!(
+            applied(Mode::V1, "v1", ALL),
+            [
+                "cpu.cfs_burst_us=10000",
+                "cpu.cfs_period_us=200000",
+                "cpu.cfs_quota_us=50000",
+                "cpu.shares=1024",
+                "cpuset.cpus=0-1",
+                "cpuset.mems=0",
+                "memory.limit_in_bytes=1048576",
+                "memory.memsw.limit_in_bytes=3145728",
+                "memory.soft_limit_in_bytes=524288",
+                "pids.max=32",
+            ]
+        );
+    }
+
+    #[test]
+    fn v2_files_and_units() {
+        assert_eq!(
+            applied(Mode::V2, "v2", ALL),
+            [
+                "cpu.max.burst=10000",
+                "cpu.max=50000 200000",
+                "cpu.weight=100",
+                "cpuset.cpus=0-1",
+                "cpuset.mems=0",
+                "memory.low=524288",
+                "memory.max=1048576",
+                "memory.swap.max=2097152",
+                "pids.max=32",
+            ]
+        );
+    }
+
+    #[test]
+    fn unlimited_and_unset() {
+        let unlimited = r#"{"memory":{"limit":-1,"reservation":-1},"cpu":{"quota":-1},"pids":{"limit":-1}}"#;
+        assert_eq!(
+            applied(Mode::V2, "unlimited", unlimited),
+            ["memory.low=max", "memory.max=max", "memory.swap.max=max", "pids.max=max"]
+        );
+        // What runc, containerd, docker and podman write into their default configurations.
+        let defaults =
+            r#"{"memory":{},"cpu":{"shares":0,"quota":0,"cpus":""},"pids":{"limit":0},"blockIO":{}}"#;
+        assert_eq!(applied(Mode::V2, "unset2", defaults), [""; 0]);
+        assert_eq!(applied(Mode::V1, "unset1", defaults), [""; 0]);
+    }
+
+    #[test]
+    fn idle_groups_get_no_shares() {
+        let idle = r#"{"cpu":{"shares":512,"idle":1}}"#;
+        assert_eq!(applied(Mode::V2, "idle", idle), ["cpu.idle=1"]);
+        assert_eq!(
+            applied(Mode::V1, "busy", r#"{"cpu":{"shares":512,"idle":0}}"#),
+            ["cpu.idle=0", "cpu.shares=512"]
+        );
+    }
+
+    #[test]
+    fn unified_files_are_written_as_they_are() {
+        assert_eq!(
+            applied(Mode::V2, "unified", r#"{"unified":{"io.max":"8:0 rbps=1"}}"#),
+            ["io.max=8:0 rbps=1"]
+        );
+    }
+
+    #[test]
+    fn a_controller_that_is_not_mounted_is_named() {
+        let mut without = group(Mode::V1, Path::new("/nowhere"));
+        without.groups.retain(|g| g.controllers != "memory");
+        let error = without.apply(&resources(r#"{"memory":{"limit":4096}}"#)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot apply linux.resources.memory.limit: the memory cgroup controller is not mounted"
+        );
+        without.apply(&resources(r#"{"memory":{"swappiness":18446744073709551615}}"#)).unwrap();
+    }
+}

@@ -1,0 +1,121 @@
+//! Removing a group whose processes are gone, or about to be.
+
+use super::kill::{subdirectories, vanished};
+use super::{Cgroup, Group};
+use crate::error::{Context, Error, Result};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long processes that were killed may take to leave.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The first wait, doubled up to the longest.
+const FIRST_WAIT: Duration = Duration::from_micros(100);
+const LONGEST_WAIT: Duration = Duration::from_millis(10);
+
+impl Cgroup {
+    /// Removes the group and groups below it from every hierarchy, waiting up to 5 s for processes that are dying.
+    /// Kills nothing, leaves the groups above alone; what is not there is fine.
+    ///
+    /// # Errors
+    /// All that could not be removed, after everything was tried.
+    pub fn remove(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let errors = self.groups.iter().filter_map(|group| group.remove(deadline).err()).collect();
+        Error::all(format!("cannot remove cgroup {}", self.path()), errors)
+    }
+}
+
+impl Group {
+    fn remove(&self, deadline: Instant) -> Result<()> {
+        let mut wait = FIRST_WAIT;
+        loop {
+            match remove_tree(&self.dir) {
+                Ok(()) => return Ok(()),
+                Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                    std::thread::sleep(wait);
+                    wait = LONGEST_WAIT.min(wait * 2);
+                }
+                Err(error) => {
+                    let busy = is_busy(&error);
+                    let error = Err(error).context(|| format!("cannot remove {}", self.dir.display()));
+                    return error.map_err(|e| if busy { e.hint(self.who_is_left()) } else { e });
+                }
+            }
+        }
+    }
+
+    fn who_is_left(&self) -> String {
+        match self.processes() {
+            Ok(pids) if !pids.is_empty() => {
+                let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+                format!("these processes are still in it: {}", pids.join(" "))
+            }
+            _ => "something still uses it".into(),
+        }
+    }
+}
+
+/// Groups go from the bottom up; the files in them go by themselves.
+fn remove_tree(dir: &Path) -> io::Result<()> {
+    match rmdir(dir) {
+        Err(error) if is_busy(&error) => {}
+        result => return result,
+    }
+    let below = match subdirectories(dir) {
+        Err(error) if vanished(&error) => return Ok(()),
+        result => result?,
+    };
+    for dir in &below {
+        remove_tree(dir)?;
+    }
+    rmdir(dir)
+}
+
+fn rmdir(dir: &Path) -> io::Result<()> {
+    match std::fs::remove_dir(dir) {
+        Err(error) if vanished(&error) => Ok(()),
+        result => result,
+    }
+}
+
+/// A group with processes or with groups below it (ENOTEMPTY is what other file systems say for that).
+fn is_busy(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOTEMPTY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Mode;
+    use super::super::tests::{scratch, text};
+    use super::*;
+
+    #[test]
+    fn nested_groups_go_and_every_hierarchy_is_tried() {
+        let top = scratch("remove");
+        let group = |dir: &str| Group { controllers: "pids".into(), mount: top.clone(), dir: top.join(dir) };
+        std::fs::create_dir_all(top.join("a/g/nested/deep")).unwrap();
+        std::fs::create_dir_all(top.join("b/g/other")).unwrap();
+        text(&top, "file", "");
+        let cgroup = Cgroup {
+            mode: Mode::V1,
+            groups: vec![group("a/g"), group("file/g"), group("b/g"), group("c/g")],
+        };
+        let error = cgroup.remove().unwrap_err();
+        assert!(error.to_string().starts_with("cannot remove cgroup /a/g: cannot remove "), "{error}");
+        assert_eq!(error.errno(), Some(libc::ENOTDIR));
+        assert!(top.join("a").is_dir() && !top.join("a/g").exists() && !top.join("b/g").exists());
+        std::fs::remove_dir_all(top).unwrap();
+    }
+
+    #[test]
+    fn a_group_in_use_is_named_with_its_processes() {
+        let top = scratch("busy");
+        let group = Group { controllers: "pids".into(), mount: top.clone(), dir: top.join("g") };
+        std::fs::create_dir(&group.dir).unwrap();
+        text(&group.dir, "cgroup.procs", "31\n");
+        let error = group.remove(Instant::now()).unwrap_err();
+        assert_eq!(error.remedy(), Some("these processes are still in it: 31"));
+        std::fs::remove_dir_all(top).unwrap();
+    }
+}
