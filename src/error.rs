@@ -20,6 +20,8 @@ pub enum Kind {
     Host,
     /// The other end of a socket said something it must not.
     Protocol,
+    /// The other end of a socket is gone without a word.
+    Died,
 }
 
 /// A message, its cause and a remedy.

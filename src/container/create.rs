@@ -86,7 +86,7 @@ pub fn create(host: &Host, request: &CreateRequest, source: SandboxSource<'_>) -
 /// # Errors
 /// When init has died meanwhile; the container is then removed.
 pub fn release(host: &Host, made: &Made) -> Result<()> {
-    if made.link.send(&ToInit::Go)? {
+    if made.link.send(&ToInit::Go)? && made.link.receive()? == Some(FromInit::Detached) {
         return Ok(());
     }
     let error = Error::user(format!("the init process of container {:?} died", made.record.id.as_str()));
@@ -269,7 +269,8 @@ fn hand_over(
     link: &CommandEnd,
 ) -> Result<()> {
     wait_ready(link)?;
-    let mut whole = Record { init: Some(ProcessRef::of(child.pid)?), ..record.clone() };
+    let mut whole = record.clone();
+    whole.init = Some(ProcessRef::of(child.pid)?);
     whole.stage = super::record::Stage::Created;
     whole.commit(directory)?;
     *record = whole;
@@ -304,7 +305,8 @@ pub fn wait_ready(link: &CommandEnd) -> Result<()> {
             Some(FromInit::Warn(text)) => report::warn(&text),
             Some(FromInit::Ready) => return Ok(()),
             Some(FromInit::Failed(failure)) => return Err(failure.into()),
-            None => return Err(Error::new(Kind::Protocol, "the init process died")),
+            Some(FromInit::Detached) => return Err(Error::new(Kind::Protocol, "the init process spoke out of turn")),
+            None => return Err(Error::new(Kind::Died, "the init process died")),
         }
     }
 }
@@ -312,7 +314,7 @@ pub fn wait_ready(link: &CommandEnd) -> Result<()> {
 /// Kills and reaps a child that failed or is not wanted any more. When it died without a word, its exit status and the
 /// cgroup tell why.
 pub fn end_child(child: &Child, cgroup: Option<&Cgroup>, error: Error) -> Error {
-    let already_dead = error.kind() == Kind::Protocol;
+    let already_dead = error.kind() == Kind::Died;
     if !already_dead
         && let Err(second) = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL)
         && second.raw_os_error() != Some(libc::ESRCH)

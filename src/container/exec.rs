@@ -115,12 +115,15 @@ fn start(link: &CommandEnd, publish: impl FnOnce() -> Result<()>) -> Result<()> 
 /// When it cannot be executed.
 pub fn go(link: &CommandEnd) -> Result<()> {
     if !link.send(&ToInit::Go)? {
-        return Err(Error::new(Kind::Protocol, "the process died"));
+        return Err(Error::new(Kind::Died, "the process died"));
     }
-    match link.receive()? {
-        None => Ok(()),
-        Some(FromInit::Failed(failure)) => Err(failure.into()),
-        Some(_) => Err(Error::new(Kind::Protocol, "cannot understand the process")),
+    loop {
+        match link.receive()? {
+            None => return Ok(()),
+            Some(FromInit::Detached) => {}
+            Some(FromInit::Failed(failure)) => return Err(failure.into()),
+            Some(_) => return Err(Error::new(Kind::Protocol, "cannot understand the process")),
+        }
     }
 }
 

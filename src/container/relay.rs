@@ -34,7 +34,7 @@ impl<'a> RawMode<'a> {
 impl Drop for RawMode<'_> {
     fn drop(&mut self) {
         // Nothing can be done about a terminal that is gone.
-        drop(tcsetattr(self.0, SetArg::TCSANOW, &self.1));
+        let _gone: nix::Result<()> = tcsetattr(self.0, SetArg::TCSANOW, &self.1);
     }
 }
 

@@ -17,6 +17,8 @@ pub enum ToInit {
 pub enum FromInit {
     /// All is set up but the last steps before exec.
     Ready,
+    /// The command may end: this process no longer dies with it.
+    Detached,
     /// Something the user should know.
     Warn(String),
     /// The end: what could not be done.
@@ -83,6 +85,7 @@ impl FromInit {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Ready => vec![b'R'],
+            Self::Detached => vec![b'D'],
             Self::Warn(text) => [b"W", cut(text, LARGEST - 1).as_bytes()].concat(),
             Self::Failed(failure) => {
                 let hint = cut(&failure.hint, LARGEST / 4);
@@ -100,6 +103,7 @@ impl FromInit {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| malformed());
         match tag {
             b'R' if rest.is_empty() => Ok(Self::Ready),
+            b'D' if rest.is_empty() => Ok(Self::Detached),
             b'W' => Ok(Self::Warn(text(rest)?)),
             b'F' => {
                 let (number, rest) = rest.split_first_chunk::<4>().ok_or_else(malformed)?;
@@ -122,7 +126,7 @@ mod tests {
     #[test]
     fn round_trips() {
         let failure = Failure { errno: 2, text: "cannot mount é".into(), hint: "create it".into() };
-        for message in [FromInit::Ready, FromInit::Warn("w".into()), FromInit::Failed(failure)] {
+        for message in [FromInit::Ready, FromInit::Detached, FromInit::Warn("w".into()), FromInit::Failed(failure)] {
             assert_eq!(FromInit::decode(&message.encode()).unwrap(), message);
         }
         assert_eq!(ToInit::decode(&ToInit::Go.encode()).unwrap(), ToInit::Go);

@@ -7,7 +7,8 @@
 //!    |<----------------- Warn (any number)
 //!    |<----------------- Ready or Failed
 //!    | record, pid file                |
-//!    | Go ---------------------------->| outlives the command from here on
+//!    | Go ---------------------------->|
+//!    |<----------------- Detached      | outlives the command from here on
 //!    |                                 | waits on the FIFO, where there is one
 //!    |<----------------- Failed, or the end of the socket: the program runs
 //! ```

@@ -16,6 +16,7 @@ pub struct CapabilitySets {
     ambient: CapsHashSet,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
 fn from_caps(error: caps::errors::CapsError) -> Error {
     // The crate keeps the system's error as text alone.
     Error::host(error.to_string())

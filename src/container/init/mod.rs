@@ -144,8 +144,9 @@ impl Init {
             process::exit_now(1); // the command died, and nobody knows this process
         }
         process::set_parent_death_signal(0).context(|| "cannot detach from the command")?;
+        // Only now may the command end: its end would have been ours.
+        self.plan.link.send(&FromInit::Detached).context(|| "cannot talk to the command")?;
         let Some(fifo) = &self.plan.fifo else { return Ok(()) };
-        // The command waits for nothing more: let it see the end of the link.
         exec::wait_for_start(fifo)
     }
 }
