@@ -1,2 +1,44 @@
-//! The podrun binary.
-fn main() {}
+//! The podrun binary: seals itself, runs the command, prints the error once, chooses the exit code.
+
+use podrun::cli::{self, argv::Glance, exit, log, seal};
+use podrun::error::{Error, Result};
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let glance = Glance::at(&words);
+    match sealed(words, &glance) {
+        Ok(code) => ExitCode::from(exit::for_program(code)),
+        Err(error) => {
+            show(&error, &glance);
+            ExitCode::from(exit::for_error(&glance, &error))
+        }
+    }
+}
+
+fn sealed(words: Vec<OsString>, glance: &Glance) -> Result<i32> {
+    if glance.enters_container() {
+        seal::ensure()?;
+    }
+    cli::run(words, glance)
+}
+
+/// Prints the chain on one line and the remedy on its own, and writes the log's line. Neither may hide the error, so
+/// what cannot be written is let go.
+fn show(error: &Error, glance: &Glance) {
+    let mut stderr = std::io::stderr().lock();
+    let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let (red, plain) = if colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    let mut text = format!("{red}podrun:{plain} {error}\n");
+    if let Some(hint) = error.remedy() {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    if let Some(path) = &glance.log
+        && let Err(cause) = log::append(path, glance.log_json, &error.to_string())
+    {
+        text.push_str(&format!("warning: cannot write the log file {path:?}: {cause}\n"));
+    }
+    drop(stderr.write_all(text.as_bytes()));
+}

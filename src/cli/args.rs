@@ -1,0 +1,314 @@
+//! Values of the command line that several commands share, and how their text is read.
+//!
+//! Everything a command gets is valid when its `run` begins: what cannot be checked by the type alone is refused here.
+
+use crate::error::{Error, Kind, Result};
+use crate::model::ids::{ContainerId, PodName};
+use crate::model::sandbox::VolumeMount;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+fn usage(message: String) -> Error {
+    Error::new(Kind::Usage, message)
+}
+
+/// A signal's number; 0 only asks whether the process is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signal(pub i32);
+
+impl FromStr for Signal {
+    type Err = Error;
+
+    /// Reads `9`, `KILL`, `SIGKILL` in any case, `RTMIN+2` and `SIGRTMAX-1`.
+    fn from_str(text: &str) -> Result<Self> {
+        let unknown = || usage(format!("unknown signal {text:?}")).hint("write it like 9, KILL or SIGKILL");
+        if let Ok(number) = text.parse::<i32>() {
+            let known = (0..=libc::SIGRTMAX()).contains(&number);
+            return if known { Ok(Self(number)) } else { Err(unknown()) };
+        }
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let number = match name {
+            "IOT" => libc::SIGABRT,
+            "CLD" => libc::SIGCHLD,
+            "POLL" => libc::SIGIO,
+            _ => match real_time(name) {
+                Some(number) => number,
+                None => {
+                    nix::sys::signal::Signal::from_str(&format!("SIG{name}")).map_err(|_| unknown())? as i32
+                }
+            },
+        };
+        Ok(Self(number))
+    }
+}
+
+/// `RTMIN`, `RTMIN+N`, `RTMAX` and `RTMAX-N`, as kill(1) names them.
+fn real_time(name: &str) -> Option<i32> {
+    let (first, last) = (libc::SIGRTMIN(), libc::SIGRTMAX());
+    let distance = |text: &str, sign: char| match text.strip_prefix(sign) {
+        Some(digits) if !digits.starts_with(['+', '-']) => digits.parse::<i32>().ok(),
+        Some(_) => None,
+        None => text.is_empty().then_some(0),
+    };
+    let number = if let Some(rest) = name.strip_prefix("RTMIN") {
+        first.checked_add(distance(rest, '+')?)?
+    } else {
+        last.checked_sub(distance(name.strip_prefix("RTMAX")?, '-')?)?
+    };
+    (first..=last).contains(&number).then_some(number)
+}
+
+/// Reads a `--volume NAME:PATH[:ro]` of create and run.
+///
+/// # Errors
+/// When the name is no volume name or the path is not absolute.
+pub fn volume_mount(text: &str) -> Result<VolumeMount> {
+    let (name, rest) = text
+        .split_once(':')
+        .ok_or_else(|| usage(format!("{text:?} has no path")).hint("write it like data:/var/lib/data:ro"))?;
+    let (path, read_only) = match rest.rsplit_once(':') {
+        Some((path, "ro")) => (path, true),
+        Some((path, "rw")) => (path, false),
+        _ => (rest, false),
+    };
+    if !path.starts_with('/') {
+        return Err(usage(format!("path {path:?} of volume {name:?} is not absolute"))
+            .hint("the path is where the container finds the volume, such as /data"));
+    }
+    Ok(VolumeMount { name: name.parse()?, path: PathBuf::from(path), read_only })
+}
+
+/// Reads a POD: `NAME`, `pod/NAME` or `pods/NAME`.
+///
+/// # Errors
+/// When the name is no pod's.
+pub fn pod_name(text: &str) -> Result<PodName> {
+    text.strip_prefix("pod/").or_else(|| text.strip_prefix("pods/")).unwrap_or(text).parse()
+}
+
+/// A user of the container, by number: `UID[:GID]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// User id in the container.
+    pub uid: u32,
+    /// Group id; without one the process keeps the one of its config.
+    pub gid: Option<u32>,
+}
+
+impl FromStr for User {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let number = |digits: &str| {
+            digits.parse().map_err(|_| usage(format!("{digits:?} is no user or group number")))
+        };
+        match text.split_once(':') {
+            Some((uid, gid)) => Ok(Self { uid: number(uid)?, gid: Some(number(gid)?) }),
+            None => Ok(Self { uid: number(text)?, gid: None }),
+        }
+    }
+}
+
+/// Reads memory sizes as runc's flags take them: bytes, with binary suffixes (`512m`, `1GiB`), or -1 for no limit.
+///
+/// # Errors
+/// When the text is no size, or does not fit 63 bits.
+pub fn memory_size(text: &str) -> Result<i64> {
+    if text == "-1" {
+        return Ok(-1);
+    }
+    let refuse =
+        || usage(format!("{text:?} is no size")).hint("write it in bytes or like 512m, or -1 for none");
+    let lower = text.to_ascii_lowercase();
+    let split = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
+    let (digits, suffix) = lower.split_at(split);
+    let shift = match suffix.strip_suffix('b').unwrap_or(suffix) {
+        "" => 0,
+        "k" | "ki" => 10,
+        "m" | "mi" => 20,
+        "g" | "gi" => 30,
+        "t" | "ti" => 40,
+        "p" | "pi" => 50,
+        _ => return Err(refuse()),
+    };
+    digits.parse::<i64>().ok().and_then(|n| n.checked_mul(1 << shift)).ok_or_else(refuse)
+}
+
+/// Reads a span of time such as `500ms`, `5s`, `1.5m` or `1h30m`.
+///
+/// # Errors
+/// When the text is no such span, or is longer than can be told.
+pub fn duration(text: &str) -> Result<Duration> {
+    let refuse = || usage(format!("{text:?} is no span of time")).hint("write it like 500ms, 5s or 1m30s");
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let unit = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(refuse)?;
+        let (number, after) = rest.split_at(unit);
+        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (name, next) = after.split_at(end);
+        let seconds: f64 = match name {
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(refuse()),
+        };
+        let number: f64 = number.parse().map_err(|_| refuse())?;
+        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| refuse())?;
+        total = total.checked_add(part).ok_or_else(refuse)?;
+        rest = next;
+    }
+    if text.is_empty() { Err(refuse()) } else { Ok(total) }
+}
+
+/// `ID` and the words after it, which are another program's: none of them is read as an option of ours, with or
+/// without `--` between.
+///
+/// Written by hand because clap would still read options between two positional arguments.
+#[derive(Debug, PartialEq)]
+pub struct IdAndWords {
+    /// The container.
+    pub id: ContainerId,
+    /// What follows, verbatim.
+    pub words: Vec<OsString>,
+}
+
+const ID_AND_WORDS: &str = "id_and_words";
+
+impl clap::Args for IdAndWords {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.arg(
+            clap::Arg::new(ID_AND_WORDS)
+                .required(true)
+                .num_args(1..)
+                .trailing_var_arg(true)
+                .value_names(["ID", "WORD"])
+                .help("The container, then what it is about; nothing after ID is an option of podrun's")
+                .value_parser(clap::value_parser!(OsString)),
+        )
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for IdAndWords {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        let mut words = matches.get_many::<OsString>(ID_AND_WORDS).into_iter().flatten().cloned();
+        let Some(first) = words.next() else {
+            return Err(clap::Error::new(ErrorKind::MissingRequiredArgument));
+        };
+        let id = first.to_string_lossy().parse().map_err(|error: Error| {
+            let mut refused = clap::Error::raw(ErrorKind::ValueValidation, error.to_string());
+            if let Some(remedy) = error.remedy() {
+                let tip = ContextValue::StyledStrs(vec![remedy.to_owned().into()]);
+                refused.insert(ContextKind::Suggested, tip);
+            }
+            refused
+        })?;
+        let mut words: Vec<OsString> = words.collect();
+        if words.first().is_some_and(|word| word == "--") {
+            words.remove(0);
+        }
+        Ok(Self { id, words })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_by_number_and_name() {
+        let table = [
+            ("9", 9),
+            ("0", 0),
+            ("64", 64),
+            ("KILL", 9),
+            ("SIGTERM", 15),
+            ("sighup", 1),
+            ("usr1", 10),
+            ("SIGCLD", 17),
+            ("RTMIN", libc::SIGRTMIN()),
+            ("SIGRTMIN+3", libc::SIGRTMIN() + 3),
+            ("RTMAX-1", libc::SIGRTMAX() - 1),
+        ];
+        for (text, number) in table {
+            assert_eq!(text.parse::<Signal>().unwrap(), Signal(number), "{text}");
+        }
+        for bad in
+            ["", "-9", "65", "SIG", "SIGNONE", "RTMIN-1", "RTMIN+99", "RTMIN+-1", "SIGSIGKILL", "KILL "]
+        {
+            assert!(bad.parse::<Signal>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn volume_mounts() {
+        let mount = |path: &str, read_only| VolumeMount {
+            name: "data".parse().unwrap(),
+            path: PathBuf::from(path),
+            read_only,
+        };
+        assert_eq!(volume_mount("data:/d").unwrap(), mount("/d", false));
+        assert_eq!(volume_mount("data:/d:ro").unwrap(), mount("/d", true));
+        assert_eq!(volume_mount("data:/d:rw").unwrap(), mount("/d", false));
+        assert_eq!(volume_mount("data:/a:b").unwrap(), mount("/a:b", false));
+        for bad in ["", "data", "data:", "data:d", "Data:/d", ":/d", "data:ro"] {
+            assert!(volume_mount(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pods() {
+        for text in ["shop", "pod/shop", "pods/shop"] {
+            assert_eq!(pod_name(text).unwrap().as_str(), "shop");
+        }
+        for bad in ["", "pod/", "pods/pod/shop", "/shop", "Shop"] {
+            assert!(pod_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn users() {
+        assert_eq!("7".parse::<User>().unwrap(), User { uid: 7, gid: None });
+        assert_eq!("7:8".parse::<User>().unwrap(), User { uid: 7, gid: Some(8) });
+        for bad in ["", "root", "7:", ":7", "-1", "4294967296", "1:2:3"] {
+            assert!(bad.parse::<User>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn memory_sizes() {
+        let table =
+            [("0", 0), ("-1", -1), ("4096", 4096), ("64m", 64 << 20), ("1GiB", 1 << 30), ("2KB", 2048)];
+        for (text, bytes) in table {
+            assert_eq!(memory_size(text).unwrap(), bytes, "{text}");
+        }
+        for bad in ["", "m", "-2", "1x", "1mm", "9223372036854775808", "9999999p"] {
+            assert!(memory_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        let table = [("5s", 5000), ("500ms", 500), ("1m30s", 90_000), ("1.5h", 5_400_000)];
+        for (text, millis) in table {
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for bad in ["", "5", "s", "5x", "-5s", "1..5s", "1e99s"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

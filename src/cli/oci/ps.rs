@@ -1,0 +1,86 @@
+//! `ps`
+
+use super::Format;
+use crate::cli::args::IdAndWords;
+use crate::cli::{Globals, output};
+use crate::container;
+use crate::error::{Context, Error, Result};
+use std::process::{Command, Stdio};
+
+/// Show the processes of a container
+///
+/// The table is that of ps(1) on the host, without the lines of other processes; what follows ID is for ps(1).
+#[derive(Debug, PartialEq, clap::Args)]
+#[command(
+    override_usage = "podrun ps [OPTIONS] <ID> [PS-OPTION]...",
+    after_help = "Example:\n  podrun ps web -o pid,rss,args\n  podrun ps --format json web"
+)]
+pub struct PsArgs {
+    /// Form of the list; json is an array of pids
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+    /// The container and the options.
+    #[command(flatten)]
+    pub target: IdAndWords,
+}
+
+impl PsArgs {
+    /// Prints the list.
+    ///
+    /// # Errors
+    /// Those of [`container::processes`], when ps(1) fails, or when stdout cannot be written.
+    pub fn run(&self, globals: &Globals) -> Result<i32> {
+        let pids = container::processes(&globals.host_of_existing()?, &self.target.id)?;
+        if self.format == Format::Json {
+            output::json_line(&pids)?;
+            return Ok(0);
+        }
+        let mut ps = Command::new("ps");
+        if self.target.words.is_empty() {
+            ps.arg("-ef");
+        }
+        let ran = ps.args(&self.target.words).stdin(Stdio::null()).output().context(|| "cannot run ps");
+        let ran = ran.map_err(|error| error.hint("install procps, or use --format json"))?;
+        if !ran.status.success() {
+            let complaint =
+                String::from_utf8_lossy(&ran.stderr).lines().next().unwrap_or_default().to_owned();
+            return Err(Error::user(format!("cannot run ps: {complaint} ({})", ran.status)));
+        }
+        output::print(&filter(&String::from_utf8_lossy(&ran.stdout), &pids)?)?;
+        Ok(0)
+    }
+}
+
+/// The header and the lines of those processes.
+fn filter(table: &str, pids: &[i32]) -> Result<String> {
+    let mut lines = table.lines();
+    let header = lines.next().unwrap_or_default();
+    let column = header.split_whitespace().position(|title| title == "PID");
+    let column = column.ok_or_else(|| {
+        Error::user("cannot tell the processes apart: ps printed no PID column")
+            .hint("add pid to the options")
+    })?;
+    let ours = |line: &&str| {
+        let pid = line.split_whitespace().nth(column).and_then(|pid| pid.parse().ok());
+        pid.is_some_and(|pid| pids.contains(&pid))
+    };
+    Ok(std::iter::once(header).chain(lines.filter(ours)).flat_map(|line| [line, "\n"]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_other_processes_are_left_out() {
+        let table =
+            "UID          PID    PPID CMD\nroot           1       0 init\nroot          17       1 17 1\n\n";
+        assert_eq!(
+            filter(table, &[17]).unwrap(),
+            "UID          PID    PPID CMD\nroot          17       1 17 1\n"
+        );
+        assert_eq!(filter(table, &[]).unwrap(), "UID          PID    PPID CMD\n");
+        assert!(filter("USER CMD\nroot init\n", &[1]).is_err());
+        assert!(filter("", &[1]).is_err());
+    }
+}

@@ -1,0 +1,36 @@
+//! `pod kill`
+
+use super::PodArgs;
+use crate::cli::args::Signal;
+use crate::cli::{Globals, collected};
+use crate::container;
+use crate::error::Result;
+
+/// Send a signal to the init of every container of a pod
+#[derive(Debug, PartialEq, clap::Args)]
+#[command(after_help = "Example:\n  podrun pod kill shop HUP")]
+pub struct KillArgs {
+    /// The pod.
+    #[command(flatten)]
+    pub target: PodArgs,
+    /// The signal, by number or name
+    #[arg(value_name = "SIGNAL", default_value = "SIGTERM")]
+    pub signal: Signal,
+}
+
+impl KillArgs {
+    /// Sends the signal; containers without a process are passed over.
+    ///
+    /// # Errors
+    /// When there is no such pod, or a container cannot be signalled; the others are, nevertheless.
+    pub fn run(&self, globals: &Globals) -> Result<i32> {
+        let host = globals.host_of_existing()?;
+        let seen = self.target.open(&host)?;
+        let mut errors = Vec::new();
+        for view in seen.containers.iter().filter(|view| view.pid.is_some()) {
+            errors.extend(container::kill(&host, &view.id.parse()?, self.signal.0, false).err());
+        }
+        collected(|_| format!("cannot kill pod {:?}", self.target.pod.as_str()), errors)?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,221 @@
+//! `pod list`
+
+use super::Seen;
+use crate::cli::Globals;
+use crate::cli::output::{self, Table};
+use crate::container;
+use crate::error::{Error, Result};
+use crate::model::ids::PodNamespace;
+use crate::model::sandbox::ContainerStatus;
+use crate::model::time;
+use crate::pod;
+use clap::ValueEnum;
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Form of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// A table with more columns.
+    Wide,
+    /// A Kubernetes v1.PodList.
+    Json,
+    /// The same in YAML (not supported yet).
+    Yaml,
+    /// `pod/NAME` lines.
+    Name,
+}
+
+/// List pods
+#[derive(Debug, PartialEq, clap::Args)]
+#[command(after_help = "Example:\n  podrun pod list --all-namespaces\n  podrun pod list -o json")]
+pub struct ListArgs {
+    /// Form of the list, if not the plain table
+    #[arg(short, long, value_name = "FORM")]
+    pub output: Option<Form>,
+    /// Namespace to list
+    #[arg(short, long, value_name = "NS", default_value = "default")]
+    pub namespace: PodNamespace,
+    /// List the pods of all namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+}
+
+/// A line of the list.
+struct Row {
+    seen: Seen,
+    state: Value,
+    status: String,
+}
+
+impl ListArgs {
+    /// Prints the list.
+    ///
+    /// # Errors
+    /// When the records or /proc cannot be read, or stdout cannot be written.
+    pub fn run(&self, globals: &Globals) -> Result<i32> {
+        if self.output == Some(Form::Yaml) {
+            return Err(Error::user("-o yaml is not supported yet").hint("use -o json"));
+        }
+        let rows = self.rows(globals)?;
+        match self.output {
+            Some(Form::Json) => output::json(&json!({
+                "apiVersion": "v1",
+                "kind": "PodList",
+                "metadata": {},
+                "items": rows.iter().map(Row::object).collect::<Vec<_>>(),
+            }))?,
+            _ if rows.is_empty() => output::note(&self.nothing_found()),
+            Some(Form::Name) => {
+                output::print(
+                    &rows.iter().map(|row| format!("pod/{}\n", row.seen.pod.name())).collect::<String>(),
+                )?;
+            }
+            _ => self.table(&rows).print()?,
+        }
+        Ok(0)
+    }
+
+    fn rows(&self, globals: &Globals) -> Result<Vec<Row>> {
+        let host = globals.host_of_existing()?;
+        let pods = pod::list(&host.layout)?;
+        let containers = container::list(&host)?;
+        let wanted = pods.into_iter().filter(|pod| self.all_namespaces || *pod.namespace() == self.namespace);
+        wanted.map(|pod| Row::new(Seen::new(pod, &containers))).collect()
+    }
+
+    fn nothing_found(&self) -> String {
+        if self.all_namespaces {
+            "No resources found".to_owned()
+        } else {
+            format!("No resources found in {} namespace.", self.namespace)
+        }
+    }
+
+    fn table(&self, rows: &[Row]) -> Table {
+        let wide = self.output == Some(Form::Wide);
+        let mut header = vec!["NAME", "READY", "STATUS", "RESTARTS", "AGE"];
+        if self.all_namespaces {
+            header.insert(0, "NAMESPACE");
+        }
+        if wide {
+            header.extend(["IP", "NODE", "PID", "CGROUP"]);
+        }
+        let node =
+            nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut table = Table::new(&header);
+        for row in rows {
+            let mut cells = row.cells();
+            if self.all_namespaces {
+                cells.insert(0, row.seen.pod.namespace().to_string());
+            }
+            if wide {
+                let ip = row.state["ips"][0].as_str().unwrap_or("<none>");
+                let cgroup = row.seen.pod.cgroup_path().unwrap_or_default();
+                cells.extend([ip.to_owned(), node.clone(), row.state["pid"].to_string(), cgroup]);
+            }
+            table.row(cells);
+        }
+        table
+    }
+}
+
+impl Row {
+    fn new(seen: Seen) -> Result<Self> {
+        let state = serde_json::to_value(seen.pod.state(&seen.containers)?).unwrap_or_default();
+        let phase = state["phase"].as_str().unwrap_or_default().to_owned();
+        let status = if seen.pod.is_deleting() { "Terminating".to_owned() } else { phase };
+        Ok(Self { seen, state, status })
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let containers = &self.seen.containers;
+        let ready = containers.iter().filter(|view| view.status == ContainerStatus::Running).count();
+        let restarts: u32 = containers.iter().map(|view| view.restart_count).sum();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let age = self.seen.pod.created().map(|created| time::age(now.saturating_sub(created)));
+        vec![
+            self.seen.pod.name().to_string(),
+            format!("{ready}/{}", containers.len()),
+            self.status.clone(),
+            restarts.to_string(),
+            age.unwrap_or_else(|| "<unknown>".to_owned()),
+        ]
+    }
+
+    /// The pod as a v1.Pod: what of it there is without a manifest.
+    fn object(&self) -> Value {
+        let state = &self.state;
+        let statuses = state["containers"].as_array().into_iter().flatten().map(container_status);
+        let names = self.seen.containers.iter().map(|view| json!({"name": view.name}));
+        json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": state["name"],
+                "namespace": state["namespace"],
+                "uid": state["id"],
+                "creationTimestamp": self.seen.pod.created().map(time::rfc3339),
+            },
+            "spec": {
+                "hostname": state["hostname"],
+                "hostNetwork": state["network"] == "host",
+                "containers": names.collect::<Vec<_>>(),
+                "volumes": volumes(state),
+            },
+            "status": {
+                "phase": state["phase"],
+                "podIPs": state["ips"].as_array().into_iter().flatten().map(|ip| json!({"ip": ip})).collect::<Vec<_>>(),
+                "containerStatuses": statuses.collect::<Vec<_>>(),
+            },
+        })
+    }
+}
+
+fn volumes(state: &Value) -> Vec<Value> {
+    let volume = |volume: &Value| match volume["type"].as_str() {
+        Some("hostPath") => json!({"name": volume["name"], "hostPath": {"path": volume["path"]}}),
+        _ => json!({"name": volume["name"], "emptyDir": {}}),
+    };
+    state["volumes"].as_array().into_iter().flatten().map(volume).collect()
+}
+
+/// A v1.ContainerStatus.
+fn container_status(container: &Value) -> Value {
+    let reason = &container["reason"];
+    let state = match container["state"].as_str() {
+        Some("Running") => json!({"running": {}}),
+        // The code is null where nobody knows it: the parent of init is whoever called podrun.
+        Some("Terminated") => json!({"terminated": {"reason": reason, "exitCode": container["exitCode"]}}),
+        _ => json!({"waiting": {"reason": reason}}),
+    };
+    json!({
+        "name": container["name"],
+        "containerID": format!("podrun://{}", container["id"].as_str().unwrap_or_default()),
+        "ready": container["ready"],
+        "restartCount": container["restartCount"],
+        "state": state,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubernetes_objects() {
+        let running = json!({"name": "a", "id": "a", "state": "Running", "reason": null, "exitCode": null,
+            "restartCount": 0, "ready": true});
+        assert_eq!(container_status(&running)["state"], json!({"running": {}}));
+        assert_eq!(container_status(&running)["containerID"], "podrun://a");
+        let ended = json!({"state": "Terminated", "reason": "Error", "exitCode": 1});
+        assert_eq!(
+            container_status(&ended)["state"],
+            json!({"terminated": {"reason": "Error", "exitCode": 1}})
+        );
+        let state = json!({"volumes": [{"name": "d", "type": "emptyDir", "path": "/x"},
+            {"name": "h", "type": "hostPath", "path": "/srv"}]});
+        let want = json!([{"name": "d", "emptyDir": {}}, {"name": "h", "hostPath": {"path": "/srv"}}]);
+        assert_eq!(Value::from(volumes(&state)), want);
+    }
+}

@@ -1,0 +1,79 @@
+//! Keeping the host's podrun out of a container's reach (CVE-2019-5736).
+//!
+//! While podrun:init stands inside a container, /proc/PID/exe there is our executable, and a root process of the
+//! container can open it for writing once we are gone from it. That a binary is static or not dumpable does not help.
+//! So whatever starts something in a container first continues from a view of itself that nobody can write: a detached
+//! read-only copy of its mount, or a sealed memfd where the kernel refuses that. The descriptor of the view is
+//! close-on-exec: while one were open, the flag could be cleared through it.
+//!
+//! The other commands (`state`, `kill`, `delete`, ...) never have a process in a container's namespaces, and do not pay.
+
+use crate::error::{Context, Error, Result};
+use crate::programs;
+use crate::sys::{exec, fs, process};
+use std::ffi::{CString, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+const SELF: &str = "/proc/self/exe";
+
+/// Makes sure that our executable cannot be written, if need be by executing it again from such a view, with the same
+/// arguments and environment; in that case this does not return. Then makes the process not dumpable.
+///
+/// # Errors
+/// When /proc is missing, or the executable is writable still although this is the second time.
+pub fn ensure() -> Result<()> {
+    if !cannot_be_written().context(|| "cannot look at our own executable, /proc/self/exe")? {
+        if is_second_time() {
+            return Err(Error::host(
+                "cannot protect podrun's executable: it is writable in a read-only view too",
+            ));
+        }
+        let view = read_only_view().context(|| "cannot make a read-only view of podrun's executable")?;
+        return execute(&view).context(|| "cannot execute podrun from a read-only view");
+    }
+    if is_second_time() {
+        // execveat(2) names the process after the descriptor's number.
+        process::set_name(c"podrun").context(|| "cannot set the process's name")?;
+    }
+    process::set_not_dumpable().context(|| "cannot make the process not dumpable")
+}
+
+/// execveat(2) of a descriptor leaves this path in the auxiliary vector.
+fn is_second_time() -> bool {
+    process::exec_path().is_some_and(|path| path.to_bytes().starts_with(b"/dev/fd/"))
+}
+
+fn cannot_be_written() -> io::Result<bool> {
+    let mount = nix::sys::statvfs::statvfs(SELF)?;
+    if mount.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY) {
+        return Ok(true);
+    }
+    // A memfd is never what a caller executes by itself, so the first time saves the question.
+    Ok(is_second_time() && fs::is_sealed(own_file()?.as_fd()))
+}
+
+fn own_file() -> io::Result<OwnedFd> {
+    fs::open_existing(Path::new(SELF), libc::O_RDONLY)
+}
+
+fn read_only_view() -> io::Result<OwnedFd> {
+    let file = own_file()?;
+    // Refused without CAP_SYS_ADMIN, and where the executable is on no mount of our namespace.
+    programs::read_only_view(file.as_fd()).or_else(|_| fs::sealed_memfd(c"podrun", std::fs::File::from(file)))
+}
+
+fn execute(view: &OwnedFd) -> io::Result<()> {
+    let text = |text: OsString| CString::new(text.into_vec()).map_err(io::Error::other);
+    let arguments = std::env::args_os().map(text).collect::<io::Result<Vec<_>>>()?;
+    let environment = std::env::vars_os()
+        .map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            text(name)
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    exec::by_fd(view.as_fd(), &arguments, &environment).map(|never| match never {})
+}

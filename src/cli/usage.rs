@@ -1,0 +1,46 @@
+//! clap's errors as podrun's: one line that says what is wrong, and the remedy as the hint.
+
+use crate::error::{Error, Kind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Turns what clap says over several paragraphs into one message and one hint.
+pub fn from_clap(error: &clap::Error) -> Error {
+    let text = error.render().to_string();
+    let mut paragraphs = text.split("\n\n").map(one_line);
+    let first = paragraphs.next().unwrap_or_default();
+    let message = match missing_value(error) {
+        // In the words of Go's flag package, which Podman looks for.
+        Some(flag) => format!("flag needs an argument: {flag}"),
+        None => first.strip_prefix("error: ").unwrap_or(&first).to_owned(),
+    };
+    let (mut tips, mut usage) = (Vec::new(), None);
+    for paragraph in paragraphs {
+        if let Some(tip) = paragraph.strip_prefix("tip: ") {
+            tips.push(tip.replace(" tip: ", "; "));
+        } else if paragraph.starts_with("Usage: ") {
+            usage = Some(paragraph.replacen('U', "u", 1));
+        }
+    }
+    let remedy = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<Error>())
+        .and_then(Error::remedy)
+        .map(str::to_owned)
+        .or_else(|| (!tips.is_empty()).then(|| tips.join("; ")))
+        .or(usage)
+        .unwrap_or_else(|| "podrun --help shows the commands".to_owned());
+    Error::new(Kind::Usage, message).hint(remedy)
+}
+
+fn one_line(paragraph: &str) -> String {
+    paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The flag that stands without its value.
+fn missing_value(error: &clap::Error) -> Option<&str> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let empty = error.kind() == ErrorKind::InvalidValue && text(ContextKind::InvalidValue)?.is_empty();
+    text(ContextKind::InvalidArg)?.split(' ').next().filter(|flag| empty && flag.starts_with('-'))
+}
