@@ -1,14 +1,25 @@
 //! Integration tests: they drive the built binary as root against the real kernel. `harness` is what they stand on.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests write plain files and start threads; nothing here clones raw"
-)]
+#![allow(clippy::disallowed_methods, reason = "tests write plain files and start threads; nothing here clones raw")]
 
+mod bad_input;
+mod config_mounts;
 mod config_process;
+mod config_refused;
+mod config_resources;
 mod harness;
 mod oci_lifecycle;
+mod pods;
 
 fn main() -> std::process::ExitCode {
-    harness::runner::main([oci_lifecycle::cases(), config_process::cases()].concat())
+    let cases = [
+        oci_lifecycle::cases(),
+        config_process::cases(),
+        config_mounts::cases(),
+        config_resources::cases(),
+        config_refused::cases(),
+        bad_input::cases(),
+        pods::cases(),
+    ];
+    harness::runner::main(cases.concat())
 }

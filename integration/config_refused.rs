@@ -1,0 +1,123 @@
+//! What the runtime spec has and podrun does not support yet: refused by the field's name, never read and ignored.
+
+use crate::harness::{Case, Test, case, runtime::path_text};
+use serde_json::{Value, json};
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case!(unsupported_fields_are_refused_by_name),
+        case!(unsupported_namespaces_are_refused_by_name),
+        case!(empty_unsupported_fields_are_accepted),
+        case!(what_is_not_a_namespace_or_option_is_refused),
+        case!(other_platforms_are_refused),
+        case!(versions_that_are_not_ours_are_refused),
+    ]
+}
+
+/// Field by JSON pointer, a value that would have an effect, and the name that the error must tell.
+fn unsupported() -> Vec<(&'static str, Value, &'static str)> {
+    let hook = json!([{"path": "/bin/true"}]);
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    vec![
+        ("/hooks/prestart", hook.clone(), "prestart"),
+        ("/hooks/createRuntime", hook.clone(), "createRuntime"),
+        ("/hooks/createContainer", hook.clone(), "createContainer"),
+        ("/hooks/startContainer", hook.clone(), "startContainer"),
+        ("/hooks/poststart", hook.clone(), "poststart"),
+        ("/hooks/poststop", hook, "poststop"),
+        ("/process/apparmorProfile", json!("some-profile"), "apparmorProfile"),
+        ("/process/selinuxLabel", json!("system_u:system_r:svirt_lxc_net_t:s0"), "selinuxLabel"),
+        ("/process/scheduler", json!({"policy": "SCHED_BATCH"}), "scheduler"),
+        ("/process/ioPriority", json!({"class": "IOPRIO_CLASS_IDLE", "priority": 0}), "ioPriority"),
+        ("/process/execCPUAffinity", json!({"initial": "0"}), "execCPUAffinity"),
+        ("/linux/uidMappings", map.clone(), "uidMappings"),
+        ("/linux/gidMappings", map.clone(), "gidMappings"),
+        ("/linux/timeOffsets", json!({"boottime": {"secs": 100, "nanosecs": 0}}), "timeOffsets"),
+        ("/linux/intelRdt", json!({"closID": "guaranteed"}), "intelRdt"),
+        ("/linux/mountLabel", json!("system_u:object_r:svirt_sandbox_file_t:s0"), "mountLabel"),
+        ("/linux/personality", json!({"domain": "LINUX32"}), "personality"),
+        ("/linux/netDevices", json!({"eth9": {}}), "netDevices"),
+        ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "0"}), "memoryPolicy"),
+        ("/mounts/1/uidMappings", map.clone(), "uidMappings"),
+        ("/mounts/1/gidMappings", map, "gidMappings"),
+        (
+            "/linux/seccomp",
+            json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/listener.sock"}),
+            "listenerPath",
+        ),
+        ("/linux/resources/rdma", json!({"mlx5_1": {"hcaHandles": 3}}), "rdma"),
+        ("/linux/resources/network", json!({"classID": 0x0010_0001}), "network"),
+    ]
+}
+
+fn unsupported_fields_are_refused_by_name(t: &Test) {
+    let podrun = t.podrun();
+    for (pointer, value, name) in unsupported() {
+        let bundle = t.bundle().set(pointer, value);
+        for command in ["create", "run"] {
+            let out = podrun.run(&[command, "--bundle", bundle.text(), "c"]);
+            if out.code() != 1 || !out.stderr.contains(name) {
+                out.fail(&format!("{pointer} is not refused by name"));
+            }
+        }
+        assert_eq!(podrun.status("c"), None);
+    }
+}
+
+fn unsupported_namespaces_are_refused_by_name(t: &Test) {
+    let podrun = t.podrun();
+    let bundle = t.bundle().namespace("user", Some(""));
+    podrun.run_bundle(&bundle, "c").refused(&["user", "namespace"]);
+    let bundle = t.bundle().mount("bind", &path_text(t.place()), "/data", &["rbind", "idmap"]);
+    podrun.run_bundle(&bundle, "c").refused(&["idmap", "/data"]);
+    let bundle = t.bundle().mount("bind", &path_text(t.place()), "/data", &["rbind", "ridmap"]);
+    podrun.run_bundle(&bundle, "c").refused(&["ridmap", "/data"]);
+}
+
+fn empty_unsupported_fields_are_accepted(t: &Test) {
+    let podrun = t.podrun();
+    for (pointer, value) in [
+        ("/hooks", json!({})),
+        ("/hooks", json!({"prestart": []})),
+        ("/process/apparmorProfile", json!("")),
+        ("/process/selinuxLabel", json!("")),
+        ("/linux/uidMappings", json!([])),
+        ("/linux/mountLabel", json!("")),
+        ("/linux/timeOffsets", json!({})),
+        ("/linux/resources/hugepageLimits", json!([])),
+    ] {
+        let bundle = t.bundle().args(&["/bin/probe", "exit", "0"]).set(pointer, value.clone());
+        let out = podrun.run_bundle(&bundle, "c");
+        if out.code() != 0 {
+            out.fail(&format!("{pointer} = {value} has no effect and needs no refusal"));
+        }
+    }
+}
+
+fn what_is_not_a_namespace_or_option_is_refused(t: &Test) {
+    let podrun = t.podrun();
+    podrun.run_bundle(&t.bundle().namespace("astral", Some("")), "c").refused(&["astral"]);
+    let twice = t.bundle().push("/linux/namespaces", json!({"type": "pid"}));
+    podrun.run_bundle(&twice, "c").refused(&["pid", "namespace"]);
+    let bundle = t.bundle().mount("nosuchfs", "none", "/data", &[]);
+    podrun.run_bundle(&bundle, "c").refused(&["nosuchfs", "/data"]);
+}
+
+fn other_platforms_are_refused(t: &Test) {
+    let podrun = t.podrun();
+    let bundle = t.bundle().set("/windows", json!({"layerFolders": ["C:\\Layers\\layer1"]}));
+    podrun.run_bundle(&bundle, "c").refused(&["windows"]);
+    let bundle = t.bundle().set("/vm", json!({"kernel": {"path": "/boot/vmlinuz"}}));
+    podrun.run_bundle(&bundle, "c").refused(&["vm"]);
+}
+
+fn versions_that_are_not_ours_are_refused(t: &Test) {
+    let podrun = t.podrun();
+    for version in ["2.0.0", "0.5.0", "latest", ""] {
+        let out = podrun.run_bundle(&t.bundle().set("/ociVersion", json!(version)), "c");
+        out.refused(&["ociVersion"]);
+    }
+    for version in ["1.0.0", "1.0.2-dev", "1.1.0", "1.2.1", "1.3.0"] {
+        podrun.facts(&t.bundle().set("/ociVersion", json!(version)));
+    }
+}
