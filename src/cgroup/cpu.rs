@@ -132,9 +132,8 @@ impl<'a> Cpu<'a> {
         let Some(field) = wanted.quota.map(|_| QUOTA).or(wanted.period.map(|_| PERIOD)) else {
             return Ok(());
         };
-        let show = |v: Option<String>| v.unwrap_or_else(|| "(as before)".into());
-        let quota = show(wanted.quota.map(|q| if q < 0 { "max".into() } else { q.to_string() }));
-        let value = format!("{quota} {}", show(wanted.period.map(|p| p.to_string())));
+        let quota = wanted.quota.map_or("...".into(), |q| if q < 0 { "max".into() } else { q.to_string() });
+        let value = wanted.period.map_or(quota.clone(), |period| format!("{quota} {period}"));
         let result = self.controller.set_cfs_quota_and_period(wanted.quota, wanted.period);
         self.setting(field, "cpu.max").by(&value, result)
     }

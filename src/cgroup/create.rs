@@ -111,8 +111,9 @@ impl Group {
     }
 
     /// v2: enables the controllers in `cgroup.subtree_control` of every group from the mount point to the one
-    /// above ours, as far as the kernel lets us: one that has processes of its own refuses (EBUSY), which only
-    /// matters, and is then explained, when a limit needs the controller.
+    /// above ours, down to one that has processes of its own. That one refuses some (EBUSY) and takes others at the
+    /// price that no process may enter the groups below it (`domain invalid`). What is missing then only matters,
+    /// and is explained, when a limit needs it.
     fn hand_down(&self, wanted: impl Fn(&str) -> bool) -> Result<()> {
         let names = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let controllers = |dir: &Path| Ok::<_, Error>(names(&read(&dir.join("cgroup.controllers"))?));
@@ -137,8 +138,14 @@ impl Group {
                 .filter(|c| available.contains(c) && !enabled.contains(c))
                 .map(|c| format!("+{c}"))
                 .collect();
+            if missing.is_empty() {
+                continue;
+            }
+            if has_processes_of_its_own(dir)? {
+                break;
+            }
             // All or nothing in one write; one by one when one of them is refused.
-            if !missing.is_empty() && write_existing(&file, &missing.join(" ")).is_err() {
+            if write_existing(&file, &missing.join(" ")).is_err() {
                 for one in &missing {
                     drop(write_existing(&file, one));
                 }
@@ -158,6 +165,11 @@ impl Group {
         write_existing(&path, &value).context(|| format!("cannot write {value:?} to {}", path.display()))?;
         Ok(value)
     }
+}
+
+/// The hierarchy's root, which has no type, may have both processes and controllers below it.
+fn has_processes_of_its_own(dir: &Path) -> Result<bool> {
+    Ok(dir.join("cgroup.type").exists() && !read(&dir.join("cgroup.procs"))?.is_empty())
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -242,21 +254,30 @@ mod tests {
         let top = scratch("handdown");
         let unified = group(&top, "", "a/b");
         std::fs::create_dir_all(&unified.dir).unwrap();
-        for (dir, has, enabled) in [
-            (top.clone(), "cpu io memory\n", "cpu\n"),
-            (top.join("a"), "cpu memory\n", "\n"),
-            (unified.dir.clone(), "\n", "\n"),
-        ] {
-            text(&dir, "cgroup.controllers", has);
-            text(&dir, "cgroup.subtree_control", enabled);
-            text(&dir, "cgroup.procs", "");
-            text(&dir, "cgroup.events", "populated 0\nfrozen 0\n");
-        }
-        let cgroup = Cgroup { mode: Mode::V2, groups: vec![unified] };
+        let prepare = |pids_above: &str| {
+            for (dir, has, enabled) in [
+                (&top, "cpu io memory\n", "cpu\n"),
+                (&top.join("a"), "cpu memory\n", "\n"),
+                (&unified.dir, "\n", "\n"),
+            ] {
+                text(dir, "cgroup.controllers", has);
+                text(dir, "cgroup.subtree_control", enabled);
+                text(dir, "cgroup.procs", "");
+                text(dir, "cgroup.events", "populated 0\nfrozen 0\n");
+            }
+            text(&top, "cgroup.procs", "1\n");
+            text(&top.join("a"), "cgroup.procs", pids_above);
+            text(&top.join("a"), "cgroup.type", "domain\n");
+        };
+        let cgroup = Cgroup { mode: Mode::V2, groups: vec![unified.clone()] };
+        let enabled = |dir: &str| content(&top.join(dir), "cgroup.subtree_control");
+        prepare("");
         cgroup.create().unwrap();
-        assert_eq!(content(&top, "cgroup.subtree_control"), "+io +memory");
-        assert_eq!(content(&top.join("a"), "cgroup.subtree_control"), "+cpu +memory");
-        assert_eq!(content(&top.join("a/b"), "cgroup.subtree_control"), "\n");
+        assert_eq!([enabled(""), enabled("a"), enabled("a/b")], ["+io +memory", "+cpu +memory", "\n"]);
+        // One that has processes is left as it is.
+        prepare("17\n");
+        cgroup.create().unwrap();
+        assert_eq!([enabled(""), enabled("a"), enabled("a/b")], ["+io +memory", "\n", "\n"]);
         std::fs::remove_dir_all(top).unwrap();
     }
 }

@@ -21,7 +21,13 @@ impl Cgroup {
     /// All that could not be removed, after everything was tried.
     pub fn remove(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let errors = self.groups.iter().filter_map(|group| group.remove(deadline).err()).collect();
+        let mut errors: Vec<Error> = Vec::new();
+        for error in self.groups.iter().filter_map(|group| group.remove(deadline).err()) {
+            // The same processes hold the group in every hierarchy: once is enough.
+            if error.errno() != Some(libc::EBUSY) || errors.iter().all(|e| e.errno() != Some(libc::EBUSY)) {
+                errors.push(error);
+            }
+        }
         Error::all(format!("cannot remove cgroup {}", self.path()), errors)
     }
 }
