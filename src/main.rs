@@ -36,9 +36,9 @@ fn show(error: &Error, glance: &Glance) {
         text.push_str(&format!("hint: {hint}\n"));
     }
     if let Some(path) = &glance.log
-        && let Err(cause) = log::append(path, glance.log_json, &error.to_string())
+        && let Err(unwritten) = log::append(path, glance.log_json, &error.to_string())
     {
-        text.push_str(&format!("warning: cannot write the log file {path:?}: {cause}\n"));
+        text.push_str(&format!("warning: {unwritten}\n"));
     }
     drop(stderr.write_all(text.as_bytes()));
 }

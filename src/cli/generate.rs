@@ -44,9 +44,7 @@ impl ManArgs {
     /// # Errors
     /// When the directory cannot be written.
     pub fn run(&self) -> Result<i32> {
-        let mut command = Cli::command();
-        command.build();
-        clap_mangen::generate_to(command, &self.directory)
+        clap_mangen::generate_to(Cli::command(), &self.directory)
             .context(|| format!("cannot write man pages into {:?}", self.directory))?;
         Ok(0)
     }

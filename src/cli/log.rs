@@ -2,19 +2,23 @@
 //!
 //! Shims show the last error line of it, and Podman parses the whole file as one object: hence exactly one line.
 
-use std::io::{self, Write};
+use crate::error::{Context, Result};
+use std::io::Write;
 use std::path::Path;
 
 /// Appends the line for `message`, as JSON or in logrus' text form.
 ///
 /// # Errors
 /// When the file can be neither opened nor made nor written.
-pub fn append(path: &Path, json: bool, message: &str) -> io::Result<()> {
+pub fn append(path: &Path, json: bool, message: &str) -> Result<()> {
     let seconds =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let line = line(json, message, &crate::model::time::rfc3339(seconds));
     // One write, so that commands that share the file do not tear each other's lines.
-    std::fs::OpenOptions::new().append(true).create(true).open(path)?.write_all(line.as_bytes())
+    let open = || std::fs::OpenOptions::new().append(true).create(true).open(path);
+    open()
+        .and_then(|mut file| file.write_all(line.as_bytes()))
+        .context(|| format!("cannot write the log file {path:?}"))
 }
 
 fn line(json: bool, message: &str, time: &str) -> String {

@@ -462,14 +462,19 @@ fn usage_errors() {
         assert_eq!(error.kind(), Kind::Usage, "{line}");
         assert!(error.remedy().is_some(), "{line}");
     }
-    assert_eq!(
-        try_parse("stat c1").unwrap_err().remedy(),
-        Some("some similar subcommands exist: 'start', 'state'")
-    );
-    assert_eq!(
-        try_parse("create a/b").unwrap_err().remedy(),
-        Some("use letters, digits and the characters _ + - .")
-    );
+    let remedies = [
+        ("stat c1", "some similar subcommands exist: 'start', 'state'"),
+        ("create a/b", "use letters, digits and the characters _ + - ."),
+        ("create --nonsense c1", "usage: podrun create [OPTIONS] <ID>"),
+        ("create --bundel /b c1", "a similar argument exists: '--bundle'"),
+        (
+            "exec",
+            "usage: podrun exec [OPTIONS] <ID> <CMD>..., or podrun exec [OPTIONS] --process <FILE> <ID>",
+        ),
+    ];
+    for (line, want) in remedies {
+        assert_eq!(try_parse(line).unwrap_err().remedy(), Some(want), "{line}");
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// Turns what clap says over several paragraphs into one message and one hint.
 pub fn from_clap(error: &clap::Error) -> Error {
     let text = error.render().to_string();
-    let mut paragraphs = text.split("\n\n").map(one_line);
-    let first = paragraphs.next().unwrap_or_default();
+    let mut paragraphs = text.split("\n\n");
+    let first = paragraphs.next().map(one_line).unwrap_or_default();
     let message = match missing_value(error) {
         // In the words of Go's flag package, which Podman looks for.
         Some(flag) => format!("flag needs an argument: {flag}"),
@@ -15,10 +15,13 @@ pub fn from_clap(error: &clap::Error) -> Error {
     };
     let (mut tips, mut usage) = (Vec::new(), None);
     for paragraph in paragraphs {
-        if let Some(tip) = paragraph.strip_prefix("tip: ") {
-            tips.push(tip.replace(" tip: ", "; "));
-        } else if paragraph.starts_with("Usage: ") {
-            usage = Some(paragraph.replacen('U', "u", 1));
+        let line = one_line(paragraph);
+        if let Some(tip) = line.strip_prefix("tip: ") {
+            // clap would have every unknown flag be a word for the program in the container.
+            tips.extend(tip.split(" tip: ").filter(|tip| !tip.starts_with("to pass ")).map(str::to_owned));
+        } else if let Some(forms) = paragraph.strip_prefix("Usage: ") {
+            usage =
+                Some(format!("usage: {}", forms.lines().map(str::trim).collect::<Vec<_>>().join(", or ")));
         }
     }
     let remedy = std::error::Error::source(error)
@@ -27,7 +30,7 @@ pub fn from_clap(error: &clap::Error) -> Error {
         .map(str::to_owned)
         .or_else(|| (!tips.is_empty()).then(|| tips.join("; ")))
         .or(usage)
-        .unwrap_or_else(|| "podrun --help shows the commands".to_owned());
+        .unwrap_or_else(|| "podrun COMMAND --help tells what it takes".to_owned());
     Error::new(Kind::Usage, message).hint(remedy)
 }
 

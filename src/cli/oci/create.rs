@@ -20,7 +20,7 @@ impl CreateArgs {
     /// Creates the container.
     ///
     /// # Errors
-    /// Those of [`container::create`].
+    /// Those of [`container::create()`].
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let host = globals.host()?;
         self.new.with_sandbox(&host, |sandbox| container::create(&host, &self.new.request(), sandbox))?;

@@ -21,7 +21,7 @@ impl DeleteArgs {
     /// Deletes every container, also when one of them fails.
     ///
     /// # Errors
-    /// Those of [`container::delete`], all of them.
+    /// Those of [`container::delete()`], all of them.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let host = globals.host_of_existing()?;
         let errors =

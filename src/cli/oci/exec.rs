@@ -78,7 +78,7 @@ impl ExecArgs {
     /// Starts the process; the exit code is the program's.
     ///
     /// # Errors
-    /// Those of [`container::exec`], and flags or words that cannot be honoured.
+    /// Those of [`container::exec()`], and flags or words that cannot be honoured.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         container::exec(&globals.host_of_existing()?, &self.target.id, &self.request()?)
     }

@@ -25,7 +25,7 @@ impl KillArgs {
     /// Sends the signal.
     ///
     /// # Errors
-    /// Those of [`container::kill`].
+    /// Those of [`container::kill()`].
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         container::kill(&globals.host_of_existing()?, &self.id, self.signal.0, self.all)?;
         Ok(0)

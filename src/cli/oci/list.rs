@@ -22,7 +22,7 @@ impl ListArgs {
     /// Prints the list.
     ///
     /// # Errors
-    /// Those of [`container::list`], or when stdout cannot be written.
+    /// Those of [`container::list()`], or when stdout cannot be written.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let containers = container::list(&globals.host_of_existing()?)?;
         if self.quiet {

@@ -67,7 +67,7 @@ pub struct NewContainerArgs {
     /// Namespace of the pod
     #[arg(short, long, value_name = "NS", requires = "pod", default_value = "default")]
     pub namespace: PodNamespace,
-    /// Mount a volume of the pod, as NAME:PATH[:ro]
+    /// Mount a volume of the pod at PATH, read-only with :ro
     #[arg(long = "volume", value_name = "NAME:PATH[:ro]", requires = "pod", value_parser = volume_mount)]
     pub volumes: Vec<VolumeMount>,
     /// The container's id

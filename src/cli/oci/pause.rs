@@ -18,7 +18,7 @@ impl PauseArgs {
     /// Freezes the container.
     ///
     /// # Errors
-    /// Those of [`container::pause`].
+    /// Those of [`container::pause()`].
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         container::pause(&globals.host()?, &self.id)?;
         Ok(0)

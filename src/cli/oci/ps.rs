@@ -28,7 +28,7 @@ impl PsArgs {
     /// Prints the list.
     ///
     /// # Errors
-    /// Those of [`container::processes`], when ps(1) fails, or when stdout cannot be written.
+    /// Those of [`container::processes()`], when ps(1) fails, or when stdout cannot be written.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let pids = container::processes(&globals.host_of_existing()?, &self.target.id)?;
         if self.format == Format::Json {

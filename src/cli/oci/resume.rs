@@ -18,7 +18,7 @@ impl ResumeArgs {
     /// Thaws the container.
     ///
     /// # Errors
-    /// Those of [`container::resume`].
+    /// Those of [`container::resume()`].
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         container::resume(&globals.host()?, &self.id)?;
         Ok(0)

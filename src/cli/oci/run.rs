@@ -32,7 +32,7 @@ impl RunArgs {
     /// Runs the container; the exit code is the program's.
     ///
     /// # Errors
-    /// Those of [`container::run`].
+    /// Those of [`container::run()`].
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let host = globals.host()?;
         let options = RunOptions { detach: self.detach, keep: self.keep };

@@ -18,7 +18,7 @@ impl StartArgs {
     /// Starts the container.
     ///
     /// # Errors
-    /// Those of [`container::start`].
+    /// Those of [`container::start()`].
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         container::start(&globals.host_of_existing()?, &self.id)?;
         Ok(0)

@@ -18,7 +18,7 @@ impl StateArgs {
     /// Prints the state.
     ///
     /// # Errors
-    /// Those of [`container::state`], or when stdout cannot be written.
+    /// Those of [`container::state()`], or when stdout cannot be written.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         output::json(&container::state(&globals.host_of_existing()?, &self.id)?)?;
         Ok(0)

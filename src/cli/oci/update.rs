@@ -93,7 +93,7 @@ impl UpdateArgs {
     /// Sets the limits.
     ///
     /// # Errors
-    /// Those of [`container::update`], a malformed resources file, and flags that would have no effect.
+    /// Those of [`container::update()`], a malformed resources file, and flags that would have no effect.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         container::update(&globals.host()?, &self.id, &self.limits()?)?;
         Ok(0)

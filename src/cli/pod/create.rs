@@ -2,6 +2,7 @@
 
 use crate::cli::args::pod_name;
 use crate::cli::{Globals, output};
+use crate::container::CgroupManager;
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::{PodName, PodNamespace};
 use crate::model::quantity;
@@ -26,8 +27,12 @@ pub struct CreateArgs {
     /// Network: none (loopback alone) or host
     #[arg(long, value_name = "NETWORK", default_value = "none")]
     pub network: Network,
-    /// Add a volume: NAME=emptyDir[,medium=Memory][,sizeLimit=64Mi] or NAME=hostPath:SRC[,type=T]
-    #[arg(long = "volume", value_name = "NAME=SOURCE")]
+    /// Volumes to make or find.
+    #[arg(
+        long = "volume",
+        value_name = "NAME=SOURCE",
+        help = "Add a volume: NAME=emptyDir[,medium=Memory][,sizeLimit=64Mi] or NAME=hostPath:SRC[,type=T]"
+    )]
     pub volumes: Vec<VolumeSpec>,
     /// Let all containers see each other's processes
     #[arg(long)]
@@ -61,7 +66,7 @@ impl CreateArgs {
     /// Makes the pod and prints its uid.
     ///
     /// # Errors
-    /// Those of [`pod::create`], or when stdout cannot be written.
+    /// Those of [`pod::create()`], or when stdout cannot be written.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let request = CreateRequest {
             name: self.name.clone(),
@@ -76,7 +81,11 @@ impl CreateArgs {
             cpu_millis: self.cpus,
             pids: self.pids,
         };
-        let uid = pod::create(&globals.host()?.layout, &request)?;
+        let host = globals.host()?;
+        if host.cgroups == CgroupManager::Disabled {
+            return Err(Error::user("a pod needs a cgroup").hint("leave out --cgroup-manager disabled"));
+        }
+        let uid = pod::create(&host.layout, &request)?;
         output::print(&format!("{uid}\n"))?;
         Ok(0)
     }

@@ -36,7 +36,7 @@ impl DescribeArgs {
             }
         }
         text.push('\n');
-        text.push_str(&draw(&members(&seen, &state)));
+        text.push_str(&draw(&members(&seen, &state), KINDS.map(|kind| inode("self", kind))));
         output::print(&text)?;
         Ok(0)
     }
@@ -118,7 +118,8 @@ fn cpu_limit(text: &str) -> Option<String> {
     let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
     let thousandths = (quota * 1000).checked_div(period)?;
     let cpus = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
-    Some(format!("{} CPUs", cpus.trim_end_matches('0').trim_end_matches('.')))
+    let cpus = cpus.trim_end_matches('0').trim_end_matches('.');
+    Some(format!("{cpus} {}", if cpus == "1" { "CPU" } else { "CPUs" }))
 }
 
 /// The namespaces that are shown, in this order.
@@ -133,31 +134,25 @@ struct Member {
 }
 
 fn members(seen: &Seen, state: &Value) -> Vec<Member> {
-    let pause = state["pid"].as_u64().filter(|pid| *pid > 0);
-    let containers = state["containers"].as_array().into_iter().flatten().map(|container| {
-        let pid = container["pid"].as_u64().filter(|pid| *pid > 0);
-        let what = pid.map_or_else(
-            || container["state"].as_str().unwrap_or_default().to_owned(),
-            |pid| pid.to_string(),
-        );
-        (container["name"].as_str().unwrap_or_default().to_owned(), pid, what)
-    });
-    let gone = if seen.pod.is_deleting() { "deleted" } else { "gone" };
-    let pause = ("pause".to_owned(), pause, pause.map_or_else(|| gone.to_owned(), |pid| pid.to_string()));
-    let inode =
-        |pid: u64, kind: &str| std::fs::metadata(format!("/proc/{pid}/ns/{kind}")).ok().map(|ns| ns.ino());
-    std::iter::once(pause)
+    let pause = state["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0);
+    let containers = seen.containers.iter().map(|view| (view.name.as_str(), view.pid));
+    std::iter::once(("pause", pause))
         .chain(containers)
-        .map(|(title, pid, what)| Member {
-            title,
-            pid: what,
-            inodes: KINDS.map(|kind| pid.and_then(|pid| inode(pid, kind))),
+        .map(|(title, pid)| Member {
+            title: title.to_owned(),
+            pid: pid.map_or_else(|| "gone".to_owned(), |pid| pid.to_string()),
+            inodes: KINDS.map(|kind| inode(&pid?.to_string(), kind)),
         })
         .collect()
 }
 
-/// One line a process, one column a namespace; a bracket joins the processes that share it.
-fn draw(members: &[Member]) -> String {
+/// The namespace's inode of a process, by pid or `self`.
+fn inode(process: &str, kind: &str) -> Option<u64> {
+    std::fs::metadata(format!("/proc/{process}/ns/{kind}")).ok().map(|namespace| namespace.ino())
+}
+
+/// One line a process, one column a namespace; a bracket joins the processes that share it. The host's are called so.
+fn draw(members: &[Member], host: [Option<u64>; KINDS.len()]) -> String {
     let width =
         |cell: fn(&Member) -> &String| members.iter().map(|m| cell(m).chars().count()).max().unwrap_or(0);
     let (titles, pids) = (width(|m| &m.title), width(|m| &m.pid).max("PID".len()));
@@ -172,9 +167,13 @@ fn draw(members: &[Member]) -> String {
     text.push('\n');
     for (row, member) in members.iter().enumerate() {
         let mut line = format!("{:titles$}  {:pids$}", member.title, member.pid);
-        for (inode, column) in member.inodes.iter().zip(&columns) {
-            let inode = inode.map_or_else(String::new, |inode| inode.to_string());
-            line.push_str(format!("  {inode:<10} {}", column[row]).as_str());
+        for ((inode, host), column) in member.inodes.iter().zip(host).zip(&columns) {
+            let cell = match inode {
+                Some(_) if *inode == host => "host".to_owned(),
+                Some(inode) => inode.to_string(),
+                None => String::new(),
+            };
+            line.push_str(format!("  {cell:<10} {}", column[row]).as_str());
         }
         text.push_str(line.trim_end());
         text.push('\n');
@@ -218,16 +217,18 @@ mod tests {
             member("web", "17", [41, 42, 43, 51, 52, 53]),
             member("odd", "18", [41, 9, 43, 61, 62, 63]),
             member("client", "19", [41, 42, 43, 71, 72, 73]),
-            member("old", "Terminated", [0; KINDS.len()]),
+            member("old", "gone", [0; KINDS.len()]),
         ];
-        let want = "        PID         net           ipc           uts           pid           mnt           cgroup
-pause   7           41         ┐  42         ┐  43         ┐  1             44            2
-web     17          41         ┤  42         ┤  43         ┤  51            52            53
-odd     18          41         ┤  9          │  43         ┤  61            62            63
-client  19          41         ┘  42         ┘  43         ┘  71            72            73
-old     Terminated
+        let want =
+            "        PID   net           ipc           uts           pid           mnt           cgroup
+pause   7     41         ┐  42         ┐  43         ┐  host          44            host
+web     17    41         ┤  42         ┤  43         ┤  51            52            53
+odd     18    41         ┤  9          │  43         ┤  61            62            63
+client  19    41         ┘  42         ┘  43         ┘  71            72            73
+old     gone
 ";
-        assert_eq!(draw(&members), want);
+        let host = [4, 5, 6, 1, 8, 2].map(Some);
+        assert_eq!(draw(&members, host), want);
     }
 
     #[test]
@@ -237,7 +238,7 @@ old     Terminated
         assert_eq!(memory_limit("0").as_deref(), Some("memory 0"));
         assert_eq!((memory_limit("max"), memory_limit("9223372036854771712")), (None, None));
         assert_eq!(cpu_limit("150000 100000").as_deref(), Some("1.5 CPUs"));
-        assert_eq!(cpu_limit("100000 100000").as_deref(), Some("1 CPUs"));
+        assert_eq!(cpu_limit("100000 100000").as_deref(), Some("1 CPU"));
         assert_eq!((cpu_limit("max 100000"), cpu_limit("-1 100000"), cpu_limit("1 0")), (None, None, None));
     }
 }
