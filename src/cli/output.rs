@@ -29,7 +29,7 @@ pub fn note(message: &str) {
 /// Writes `value` to stdout as indented JSON.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn json(value: &impl Serialize) -> Result<()> {
     print(&(serde_json::to_string_pretty(value).map_err(unwritable)? + "\n"))
 }
@@ -37,7 +37,7 @@ pub fn json(value: &impl Serialize) -> Result<()> {
 /// Writes `value` to stdout as JSON on one line.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn json_line(value: &impl Serialize) -> Result<()> {
     print(&(serde_json::to_string(value).map_err(unwritable)? + "\n"))
 }
@@ -71,7 +71,7 @@ impl Table {
     /// Writes the table to stdout, cut to the terminal's width if it is one; a file or pipe gets every character.
     ///
     /// # Errors
-    /// As [`print`].
+    /// As [`print()`].
     pub fn print(&self) -> Result<()> {
         let stdout = io::stdout();
         let width = crate::sys::pty::size(stdout.as_fd()).ok().map(|(_, columns)| usize::from(columns));

@@ -462,6 +462,10 @@ fn usage_errors() {
         assert_eq!(error.kind(), Kind::Usage, "{line}");
         assert!(error.remedy().is_some(), "{line}");
     }
+}
+
+#[test]
+fn usage_errors_have_the_remedy() {
     let remedies = [
         ("stat c1", "some similar subcommands exist: 'start', 'state'"),
         ("create a/b", "use letters, digits and the characters _ + - ."),
