@@ -35,6 +35,16 @@ impl Cgroup {
         }
     }
 
+    /// Refuses a group that is there already and is somebody's. A container's maker asks before the group goes on
+    /// record: whoever cleans up after the record kills what is in it.
+    ///
+    /// # Errors
+    /// When the group has processes or is frozen.
+    pub fn refuse_in_use(&self) -> Result<()> {
+        let there = self.groups.iter().filter(|group| group.dir.exists());
+        there.map(Group::refuse_in_use).collect()
+    }
+
     fn create_in(&self, group: &Group, made: &mut Made) -> Result<()> {
         if !group.make(&group.dir, made)? {
             group.refuse_in_use()?;

@@ -72,6 +72,22 @@ impl Hierarchies {
         }
     }
 
+    /// The group of this process, in every hierarchy where it can be seen.
+    ///
+    /// # Errors
+    /// When it can be seen in none.
+    pub fn own(&self) -> Result<Cgroup> {
+        let group = |h: &Hierarchy| {
+            let own = h.own.as_deref()?;
+            Some(super::Group { controllers: h.controllers.clone(), mount: h.mount.clone(), dir: h.mount.join(own) })
+        };
+        let groups: Vec<_> = self.list.iter().filter_map(group).collect();
+        if groups.is_empty() {
+            return Err(Error::host("our own cgroup lies outside of what is mounted"));
+        }
+        Ok(Cgroup { mode: self.mode(), groups })
+    }
+
     /// The group at an absolute path in every hierarchy, such as `/podrun/pod<uid>`.
     ///
     /// # Errors

@@ -73,6 +73,10 @@ pub fn volume_mount(text: &str) -> Result<VolumeMount> {
     let (path, read_only) = match rest.rsplit_once(':') {
         Some((path, "ro")) => (path, true),
         Some((path, "rw")) => (path, false),
+        // A path may hold colons, but what follows the last one is much more often meant as an option.
+        Some((_, option)) if !option.contains('/') => {
+            return Err(usage(format!("unknown option {option:?} of volume {name:?}")).hint("the options are ro and rw"));
+        }
         _ => (rest, false),
     };
     if !path.starts_with('/') {

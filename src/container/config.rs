@@ -67,7 +67,7 @@ pub fn load_process(path: &Path) -> Result<Process> {
         let mut value: Value = serde_json::from_str(&text).context(|| "malformed JSON")?;
         support::check_process(&value, "")?;
         drop_unknown_capabilities(&mut value, "capabilities");
-        let process: Process = typed(value)?;
+        let process: Process = typed(&value)?;
         check_process(&process, "")?;
         Ok(process)
     };
@@ -89,12 +89,21 @@ fn read_bounded(path: &Path) -> Result<String> {
     Err(Error::user(format!("cannot read {path:?}: it is larger than {} MiB", LARGEST_BYTES >> 20)))
 }
 
-fn typed<T: serde::de::DeserializeOwned>(value: Value) -> Result<T> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let field = error.path().to_string();
-        let reason = error.into_inner().to_string();
-        Error::user(if field == "." { reason } else { format!("{field}: {reason}") })
-    })
+/// The typed form of a JSON value. The path of what is wrong is only looked for when something is: the code that
+/// keeps track of it is as large as the rest of the parser.
+fn typed<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T> {
+    match T::deserialize(value) {
+        Ok(typed) => Ok(typed),
+        Err(error) => Err(with_path::<T>(value).unwrap_or_else(|| Error::user(error.to_string()))),
+    }
+}
+
+#[cold]
+fn with_path<T: serde::de::DeserializeOwned>(value: &Value) -> Option<Error> {
+    let error = serde_path_to_error::deserialize::<_, T>(value).err()?;
+    let field = error.path().to_string();
+    let reason = error.into_inner().to_string();
+    Some(Error::user(if field == "." { reason } else { format!("{field}: {reason}") }))
 }
 
 fn parse(text: String) -> Result<Config> {
@@ -113,7 +122,7 @@ fn parse(text: String) -> Result<Config> {
     .context(|| "malformed JSON")?;
     support::check(&value)?;
     drop_unknown_capabilities(&mut value, "process.capabilities");
-    let spec: Spec = typed(value)?;
+    let spec: Spec = typed(&value)?;
     check_spec(&spec)?;
     Ok(Config { spec, seccomp, text })
 }
@@ -168,7 +177,7 @@ fn check_spec(spec: &Spec) -> Result<()> {
 }
 
 fn check_process(process: &Process, prefix: &str) -> Result<()> {
-    if process.args().as_deref().unwrap_or_default().is_empty() {
+    if process.args().as_deref().unwrap_or_default().first().is_none_or(String::is_empty) {
         return Err(Error::user(format!("{prefix}args: there is no command")));
     }
     if !process.cwd().is_absolute() {

@@ -9,7 +9,7 @@ use super::record::Record;
 use super::{Host, sandbox};
 use crate::cgroup::{Cgroup, Entry};
 use crate::error::{Context, Error, Kind, Result};
-use crate::model::ids::ContainerId;
+use crate::model::ids::{ContainerId, PodUid};
 use crate::model::sandbox::{Sandbox, VolumeMount};
 use crate::report;
 use crate::state::atomic::{self, Durability};
@@ -48,9 +48,24 @@ pub struct CreateRequest {
     pub volumes: Vec<VolumeMount>,
 }
 
-/// Opens the pod to join. It is asked after the id is reserved, and once more when the container is on record as the
-/// pod's: a pod that is deleted in between is seen one way or the other.
-pub type SandboxSource<'a> = Option<&'a dyn Fn() -> Result<Sandbox>>;
+/// The pod to join, as the caller finds it.
+pub trait PodToJoin {
+    /// Opens the pod; called once the id is reserved.
+    ///
+    /// # Errors
+    /// When there is no such pod, or it takes no containers.
+    fn open(&self) -> Result<Sandbox>;
+
+    /// Called once the container is on record as the pod's: whoever deletes the pod marks it first and looks for
+    /// containers then, so that one of the two sees the other.
+    ///
+    /// # Errors
+    /// When the pod is gone or being deleted.
+    fn confirm(&self, uid: &PodUid) -> Result<()>;
+}
+
+/// The pod to join, where there is one.
+pub type SandboxSource<'a> = Option<&'a dyn PodToJoin>;
 
 /// When the program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +170,7 @@ fn make_reserved(
     directory: &Path,
     record: &mut Record,
 ) -> Result<Made> {
-    let sandbox = source.map(|open| open()).transpose()?;
+    let sandbox = source.map(PodToJoin::open).transpose()?;
     if let Some(sandbox) = &sandbox {
         sandbox::join(&mut config.spec, sandbox, &request.volumes, request.id.as_str())?;
     }
@@ -172,8 +187,8 @@ fn make_reserved(
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect::<BTreeMap<_, _>>();
     record.write(directory)?;
-    if let Some(open) = source {
-        open()?;
+    if let (Some(pod), Some(uid)) = (source, &record.pod) {
+        pod.confirm(uid)?;
     }
     atomic::replace(directory, layout::container::CONFIG, config.text.as_bytes(), Durability::Boot)?;
     let entry = plan.cgroup.as_ref().map(|cgroup| enterable(cgroup, &plan)).transpose()?;

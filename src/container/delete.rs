@@ -1,6 +1,7 @@
 //! Removing a container, whole or half-made, without a trace.
 
-use super::Host;
+use super::{Host, config};
+use crate::cgroup;
 use super::record::{self, Record, Stage, Status};
 use crate::error::{Context, Error, Result};
 use crate::model::ids::ContainerId;
@@ -23,13 +24,33 @@ pub fn delete(host: &Host, id: &ContainerId, force: bool) -> Result<()> {
     let claimed = match claim(&directory, force).context(title)? {
         Claim::Missing if force => return Ok(()),
         Claim::Missing => return Err(record::not_found(id)),
+        Claim::Damaged => return destroy_damaged(host, id).context(title),
         Claim::Ours(record) => record,
     };
     destroy(host, id, claimed.as_deref()).context(title)
 }
 
+/// Removes a container whose record cannot be read: its cgroup is where its config, or else its id, puts it.
+fn destroy_damaged(host: &Host, id: &ContainerId) -> Result<()> {
+    let directory = host.layout.container(id);
+    let mut errors = Vec::new();
+    let given = config::load(&directory).ok().and_then(|config| {
+        let linux = config.spec.linux().as_ref()?;
+        Some(linux.cgroups_path().as_deref()?.to_str()?.to_owned())
+    });
+    match cgroup::detect()?.resolve(given.as_deref(), id.as_str()) {
+        Ok(group) => errors.extend(group.signal_all(libc::SIGKILL).and_then(|()| group.remove()).err()),
+        Err(error) => errors.push(error),
+    }
+    errors.extend(remove_files(&directory).err());
+    Error::all("cannot remove everything", errors)
+}
+
 enum Claim {
     Missing,
+    /// The record cannot be read.
+    Damaged,
+    /// A record, or none where a command died before it wrote one: then nothing else was made.
     Ours(Option<Box<Record>>),
 }
 
@@ -38,8 +59,8 @@ fn claim(directory: &Path, force: bool) -> Result<Claim> {
     let Some(_lock) = DirectoryLock::take(directory)? else { return Ok(Claim::Missing) };
     let mut record = match Record::read(directory) {
         Ok(Some(record)) => record,
-        // Nothing but the directory, or a damaged record: there is nobody to ask.
-        Ok(None) | Err(_) if force => return Ok(Claim::Ours(None)),
+        Ok(None) if force => return Ok(Claim::Ours(None)),
+        Err(_) if force => return Ok(Claim::Damaged),
         Ok(None) => {
             return Err(Error::user("it was never made whole").hint("podrun delete --force removes it"));
         }

@@ -146,7 +146,10 @@ fn spec_process(request: &ExecRequest, containers: Option<&Process>) -> Result<P
     env.extend(request.env.iter().cloned());
     process.set_env(Some(env));
     if let Some((uid, gid)) = request.user {
-        process.user_mut().set_uid(uid).set_gid(gid.unwrap_or(0));
+        process.user_mut().set_uid(uid);
+        if let Some(gid) = gid {
+            process.user_mut().set_gid(gid);
+        }
     }
     if !request.additional_gids.is_empty() {
         let mut groups = process.user().additional_gids().clone().unwrap_or_default();
@@ -192,6 +195,7 @@ fn clone_into(record: &Record, request: &ExecRequest, process: ProcessPlan) -> R
     let plan = InitPlan {
         cgroup: entry,
         join,
+        new_network: false,
         new_cgroup_namespace: false,
         hostname: None,
         domainname: None,

@@ -21,7 +21,7 @@ pub mod signal;
 pub mod start;
 pub mod support;
 
-pub use create::{CreateRequest, SandboxSource, create};
+pub use create::{CreateRequest, PodToJoin, SandboxSource, create};
 pub use delete::delete;
 pub use exec::{ExecRequest, exec};
 pub use record::{State, Status, list, state};

@@ -45,6 +45,7 @@ impl Plan {
     pub fn into_init(self, entry: Option<cgroup::Entry>, fifo: Option<OwnedFd>, link: InitEnd) -> InitPlan {
         InitPlan {
             cgroup: entry,
+            new_network: self.namespaces.clone_flags & libc::CLONE_NEWNET != 0,
             join: self.namespaces.join,
             new_cgroup_namespace: self.namespaces.new_cgroup,
             hostname: self.hostname,
@@ -96,7 +97,11 @@ pub fn plan(
         return Err(Error::user("linux, process or root is missing")); // config::load has checked
     };
     let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
-    let resources = linux.resources().clone().unwrap_or_default();
+    let mut resources = linux.resources().clone().unwrap_or_default();
+    // No list of devices means the default ones and no others, as with every runtime.
+    if resources.devices().is_none() {
+        resources.set_devices(Some(Vec::new()));
+    }
     let (cgroup, hierarchies) = groups(host, request, linux, &resources)?;
     let seccomp = config
         .seccomp
@@ -173,11 +178,13 @@ fn groups(
     resources: &LinuxResources,
 ) -> Result<(Option<Cgroup>, Option<Hierarchies>)> {
     if host.cgroups == CgroupManager::Disabled {
-        let devices_only = LinuxResources::default();
+        // Device rules stand in every config; without a group, those of the caller's hold.
         let mut asked = resources.clone();
-        asked.set_devices(devices_only.devices().clone());
-        if asked == devices_only {
-            return Ok((None, None));
+        asked.set_devices(None);
+        let mut nothing = LinuxResources::default();
+        nothing.set_devices(None);
+        if asked == nothing {
+            return Ok((None, Some(cgroup::detect()?)));
         }
         return Err(Error::user("linux.resources: limits need a cgroup, and --cgroup-manager is disabled"));
     }
@@ -190,6 +197,7 @@ fn groups(
         })
         .transpose()?;
     let group = hierarchies.resolve(path, request.id.as_str()).context(|| "linux.cgroupsPath")?;
+    group.refuse_in_use().context(|| "linux.cgroupsPath")?;
     Ok((Some(group), Some(hierarchies)))
 }
 
@@ -220,10 +228,10 @@ fn cgroup_views(
     cgroup: Option<&Cgroup>,
     hierarchies: Option<&Hierarchies>,
 ) -> Result<Vec<CgroupView>> {
-    let (Some(cgroup), Some(hierarchies)) = (cgroup, hierarchies) else {
-        return Err(Error::user("there is no cgroup to show")
-            .hint("leave the cgroup mount out with --cgroup-manager disabled"));
-    };
+    let Some(hierarchies) = hierarchies else { return Err(Error::host("there is no cgroup to show")) };
+    // With --cgroup-manager disabled the container stays in our groups, and sees those.
+    let ours = if cgroup.is_none() { Some(hierarchies.own()?) } else { None };
+    let Some(cgroup) = cgroup.or(ours.as_ref()) else { return Ok(Vec::new()) };
     if mount.typ().as_deref() == Some("cgroup2") && hierarchies.mode() != Mode::V2 {
         return Err(Error::host("this host's cgroup hierarchies are not a pure v2")
             .hint("use the type cgroup, which shows what there is"));

@@ -87,13 +87,12 @@ impl Record {
     pub fn read(directory: &Path) -> Result<Option<Self>> {
         let Some(bytes) = atomic::read(directory, layout::container::STATE)? else { return Ok(None) };
         let damaged = || format!("cannot understand {:?}", directory.join(layout::container::STATE));
-        let record: Self = serde_json::from_slice(&bytes).context(damaged).map_err(|error| {
-            error.hint("it is damaged or of another version of podrun; `podrun delete --force ID` removes the container")
-        })?;
+        let hint = "it is damaged or of another version of podrun; `podrun delete --force ID` removes the container";
+        let record: Self = serde_json::from_slice(&bytes).context(damaged).map_err(|error| error.hint(hint))?;
         if record.version == VERSION {
             Ok(Some(record))
         } else {
-            Err(Error::user("its version is unknown")).context(damaged)
+            Err(Error::user("its version is unknown").hint(hint)).context(damaged)
         }
     }
 

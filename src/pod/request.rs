@@ -135,6 +135,9 @@ fn cgroup_parent(parent: Option<&str>) -> Result<String> {
     if !parent.starts_with('/') {
         return Err(Error::user(format!("cgroup parent {parent:?} is not absolute")).hint("begin it with /"));
     }
+    if parent.split('/').any(|name| name == "..") || parent.contains('\0') {
+        return Err(Error::user(format!("cgroup parent {parent:?} must not contain \"..\" or a NUL byte")));
+    }
     Ok(parent.trim_end_matches('/').to_owned())
 }
 
@@ -242,6 +245,8 @@ mod tests {
     fn cgroup_parents() {
         assert_eq!(cgroup_parent(None).unwrap(), "/podrun");
         assert_eq!(cgroup_parent(Some("/a/b/")).unwrap(), "/a/b");
-        assert!(cgroup_parent(Some("a")).is_err());
+        for bad in ["a", "", "/a/../b", "/..", "/a\0"] {
+            assert!(cgroup_parent(Some(bad)).is_err(), "{bad}");
+        }
     }
 }

@@ -40,6 +40,7 @@ pub fn create(layout: &Layout, request: &CreateRequest) -> Result<PodUid> {
     let record = first_record(layout, request, &checked).context(doing)?;
     names::reserve(layout, &record).or_else(|error| undo_unless_taken(layout, &record, error))?;
     build(layout, &record, request, &checked, program)
+        .map_err(|error| blame_memory_limit(&record.cgroup, request, error))
         .or_else(|error| undo(layout, &record, error))
         .context(doing)?;
     Ok(record.uid)
@@ -141,6 +142,21 @@ fn build(
         Ok(())
     })?;
     candidate.release()
+}
+
+/// A group that has not enough memory for a pause fails in many ways; the limit is the reason for them all.
+fn blame_memory_limit(cgroup: &Cgroup, request: &CreateRequest, error: Error) -> Error {
+    let killed = || cgroup.memory_events().is_ok_and(|events| events.oom_kills > 0);
+    let killed_pause = || cgroup.child(PAUSE_CGROUP).memory_events().is_ok_and(|events| events.oom_kills > 0);
+    match request.memory_bytes {
+        Some(bytes) if error.errno() == Some(libc::ENOMEM) || killed() || killed_pause() => {
+            Error::user(format!("the memory limit of {bytes} bytes is too small to start a pod"))
+                // As text, since the remedy of a cause would win over this one.
+                .because(error.to_string())
+                .hint("raise --memory, or leave it out")
+        }
+        _ => error,
+    }
 }
 
 fn title(record: &Record) -> Result<CString> {

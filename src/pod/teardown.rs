@@ -13,7 +13,7 @@ use crate::state::process::ProcessRef;
 use crate::sys::{mount, pidfd};
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -81,11 +81,13 @@ pub(super) fn remove(pod: &Pod) -> Result<()> {
     if let Some(uid) = pod.uid() {
         let record = pod.record().ok();
         let state = pod.layout().pod(uid);
-        errors.extend(record.and_then(|record| end_pause(record).err()));
-        errors.extend(remove_cgroup(pod, record).err());
         let data = record.map_or_else(|| pod.layout().pod_data(uid), |record| record.data_directory.clone());
+        // The kernel takes the namespaces down while files are removed here.
+        let ending = record.map_or(Ok(None), kill_pause);
         errors.extend(remove_tree(&data).err());
         errors.extend(remove_mounts(&state).err());
+        errors.extend(ending.and_then(|ending| ending.map_or(Ok(()), Ending::wait)).err());
+        errors.extend(remove_cgroup(pod, record).err());
         if errors.is_empty() {
             errors.extend(remove_state(&state).err());
         }
@@ -96,21 +98,40 @@ pub(super) fn remove(pod: &Pod) -> Result<()> {
     Error::all(format!("cannot delete pod {}", pod.shown()), errors)
 }
 
-fn end_pause(record: &Record) -> Result<()> {
-    let Some(pause) = &record.pause else { return Ok(()) };
-    let Some(process) = pause.process.open()? else { return Ok(()) };
+/// A pause that was killed.
+struct Ending {
+    process: OwnedFd,
+    pid: i32,
+    share_pid: bool,
+}
+
+fn kill_pause(record: &Record) -> Result<Option<Ending>> {
+    let Some(pause) = &record.pause else { return Ok(None) };
+    let Some(process) = pause.process.open()? else { return Ok(None) };
     let pid = pause.process.pid;
-    pause.process.signal(libc::SIGKILL)?;
-    if pidfd::wait_exit(process.as_fd(), PATIENCE).context(|| format!("cannot watch process {pid}"))? {
-        return Ok(());
+    match pidfd::send_signal(process.as_fd(), libc::SIGKILL) {
+        Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+            Err(error).context(|| format!("cannot kill the pause process {pid}"))
+        }
+        _ => Ok(Some(Ending { process, pid, share_pid: record.share_pid })),
     }
-    let error = Error::host(format!("the pause process {pid} does not end"));
-    // The first process of a PID namespace ends when all others are reaped, pid_namespaces(7).
-    Err(if record.share_pid {
-        error.hint("a process of the pod has ended and waits for its parent to notice: end that parent")
-    } else {
-        error
-    })
+}
+
+impl Ending {
+    fn wait(self) -> Result<()> {
+        let pid = self.pid;
+        let ended = pidfd::wait_exit(self.process.as_fd(), PATIENCE);
+        if ended.context(|| format!("cannot watch the pause process {pid}"))? {
+            return Ok(());
+        }
+        let error = Error::host(format!("the pause process {pid} does not end"));
+        // The first process of a PID namespace ends when all others are reaped, pid_namespaces(7).
+        Err(if self.share_pid {
+            error.hint("a process of the pod has ended and waits for its parent to notice: end that parent")
+        } else {
+            error
+        })
+    }
 }
 
 /// A pod without a record has not got to its cgroup, unless the record was damaged: then it is looked for where pods
@@ -123,7 +144,10 @@ fn remove_cgroup(pod: &Pod, record: Option<&Record>) -> Result<()> {
         }
         _ => return Ok(()),
     };
-    cgroup.signal_all(libc::SIGKILL)?;
+    // Usually the caller has ended all containers, and signalling an empty group costs as much as a full one.
+    if !cgroup.processes()?.is_empty() {
+        cgroup.signal_all(libc::SIGKILL)?;
+    }
     cgroup.remove()
 }
 

@@ -327,7 +327,13 @@ pub(super) fn make_shm(path: &Path) -> Result<()> {
 
 fn mount_tmpfs(path: &Path, tmpfs: &Tmpfs) -> Result<()> {
     atomic::make_directories(path)?;
-    let context = mount::FsContext::open(c"tmpfs").context(|| "cannot make a tmpfs")?;
+    let context = mount::FsContext::open(c"tmpfs").context(|| "cannot make a tmpfs").map_err(|error| {
+        if error.errno() == Some(libc::EPERM) {
+            error.hint("run podrun as root, with CAP_SYS_ADMIN")
+        } else {
+            error
+        }
+    })?;
     let configure = || -> io::Result<std::os::fd::OwnedFd> {
         if let Some(size) = tmpfs.size_bytes {
             context.set_string(c"size", &CString::new(size.to_string())?)?;

@@ -19,7 +19,7 @@ pub mod state;
 pub mod update;
 
 use super::args::{pod_name, volume_mount};
-use super::pod::sandbox;
+use super::pod::NamedPod;
 use crate::container::{CreateRequest, Host, SandboxSource};
 use crate::error::{Error, Result};
 use crate::model::ids::{ContainerId, PodName, PodNamespace};
@@ -102,7 +102,7 @@ impl NewContainerArgs {
     ) -> Result<T> {
         let Some(name) = &self.pod else { return make(None) };
         let reference = PodRef { namespace: self.namespace.clone(), name: name.clone() };
-        make(Some(&|| sandbox(host, &reference)))
+        make(Some(&NamedPod { host, reference }))
     }
 }
 

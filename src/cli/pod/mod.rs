@@ -11,8 +11,8 @@ pub mod state;
 
 use super::Globals;
 use super::args::pod_name;
-use crate::container::{self, Host, State, Status};
-use crate::error::{Context, Result};
+use crate::container::{self, Host, PodToJoin, State, Status};
+use crate::error::{Context, Error, Result};
 use crate::model::ids::{PodName, PodNamespace, PodUid};
 use crate::model::sandbox::{ContainerStatus, ContainerView, Sandbox};
 use crate::pod::{self, Pod, PodRef};
@@ -116,19 +116,32 @@ fn view(state: &State) -> ContainerView {
     }
 }
 
-/// Opens a pod for a container to join it, with a new pause if the old one was killed.
-///
-/// # Errors
-/// When there is no such pod, it is half-made or being deleted, or its pause is gone for good.
-pub fn sandbox(host: &Host, reference: &PodRef) -> Result<Sandbox> {
-    let open = || {
-        let mut pod = pod::open(&host.layout, reference)?;
-        match pod.sandbox() {
-            Ok(sandbox) => Ok(sandbox),
-            // Containers are looked at in this case alone: usually the pause is there.
-            Err(_) if pod.heal(&views(pod.uid(), &container::list(host)?))? => pod.sandbox(),
-            Err(error) => Err(error),
-        }
-    };
-    open().context(|| format!("cannot join pod {:?}", reference.name.as_str()))
+/// A pod that a container is to join, by name.
+#[derive(Debug)]
+pub struct NamedPod<'a> {
+    /// Where to look.
+    pub host: &'a Host,
+    /// Its name.
+    pub reference: PodRef,
+}
+
+impl PodToJoin for NamedPod<'_> {
+    fn open(&self) -> Result<Sandbox> {
+        let open = || {
+            let mut pod = pod::open(&self.host.layout, &self.reference)?;
+            match pod.sandbox() {
+                Ok(sandbox) => Ok(sandbox),
+                // Containers are looked at in this case alone: usually the pause is there.
+                Err(_) if pod.heal(&views(pod.uid(), &container::list(self.host)?))? => pod.sandbox(),
+                Err(error) => Err(error),
+            }
+        };
+        open().context(|| format!("cannot join pod {:?}", self.reference.name.as_str()))
+    }
+
+    fn confirm(&self, uid: &PodUid) -> Result<()> {
+        let pod = pod::open(&self.host.layout, &self.reference)?;
+        // Another pod may have taken the name.
+        if pod.uid() == Some(uid) { pod.confirm() } else { Err(Error::user("the pod was deleted")) }
+    }
 }

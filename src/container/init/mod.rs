@@ -28,6 +28,8 @@ pub struct InitPlan {
     pub cgroup: Option<Entry>,
     /// Namespaces to join, each with its `CLONE_NEW*` flags, in this order.
     pub join: Vec<(OwnedFd, libc::c_int)>,
+    /// The network namespace is new: its loopback device is down.
+    pub new_network: bool,
     /// Make a cgroup namespace, once inside the group.
     pub new_cgroup_namespace: bool,
     /// Names to give to the UTS namespace.
@@ -67,6 +69,7 @@ const STEPS: &[Step] = &[
     ("cannot make a cgroup namespace", new_cgroup_namespace),
     ("cannot start a session", new_session),
     ("cannot set the host name", kernel::set_names),
+    ("cannot bring up the loopback device", loopback_up),
     // Sysctls of a namespace are written by one of its members, through the host's procfs: before the root changes.
     ("cannot set a sysctl", kernel::set_sysctls),
     ("cannot join a session keyring", join_keyring),
@@ -177,6 +180,10 @@ fn new_cgroup_namespace(init: &mut Init) -> Result<()> {
         return Ok(());
     }
     ns::unshare(libc::CLONE_NEWCGROUP).context(|| "unshare")
+}
+
+fn loopback_up(init: &mut Init) -> Result<()> {
+    if init.plan.new_network { ns::loopback_up().context(|| "lo") } else { Ok(()) }
 }
 
 fn new_session(_: &mut Init) -> Result<()> {

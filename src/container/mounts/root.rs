@@ -10,7 +10,7 @@ use nix::sys::stat::{Mode, SFlag};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 /// What a mount needs to be mounted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,48 +53,36 @@ impl Root {
     /// # Errors
     /// When a symbolic link on the way leads to nothing inside the root, and those of the system.
     pub fn target(&self, path: &Path, target: Target) -> Result<OwnedFd> {
-        match self.find(path, Resolve::InRoot) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => return other.context(|| format!("cannot open {path:?} in the root file system")),
-        }
         match target {
             Target::Directory => self.make_directories(path),
-            Target::File => self.make_file(path),
+            Target::File => match self.find(path, Resolve::InRoot) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_file(path),
+                found => found.context(|| format!("cannot open {path:?} in the root file system")),
+            },
         }
     }
 
-    /// Makes a directory and its parents (mode 0755), and returns it.
+    /// An O_PATH descriptor of a directory, which is made with its parents (mode 0755) where it is missing.
     ///
     /// # Errors
     /// As [`Root::target`].
     pub fn make_directories(&self, path: &Path) -> Result<OwnedFd> {
-        let mut reached = PathBuf::from("/");
-        let mut directory =
-            self.find(&reached, Resolve::InRoot).context(|| "cannot open the root file system")?;
-        for component in path.components() {
-            let Component::Normal(name) = component else { continue };
-            reached.push(name);
-            directory = match self.find(&reached, Resolve::InRoot) {
-                Ok(found) => found,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    refuse_dangling_link(directory.as_fd(), name, &reached)?;
-                    match nix::sys::stat::mkdirat(&directory, name, Mode::from_bits_truncate(0o755)) {
-                        Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
-                        Err(error) => {
-                            return Err(error)
-                                .context(|| format!("cannot create directory {reached:?}"))
-                                .map_err(read_only_hint);
-                        }
+        let title = || format!("cannot open {path:?} in the root file system");
+        match (self.find(path, Resolve::InRoot), path.parent(), path.file_name()) {
+            (Err(error), Some(parent), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
+                let directory = self.make_directories(parent)?;
+                refuse_dangling_link(directory.as_fd(), name, path)?;
+                match nix::sys::stat::mkdirat(&directory, name, Mode::from_bits_truncate(0o755)) {
+                    Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
+                    Err(error) => {
+                        let made = Err(error).context(|| format!("cannot create directory {path:?}"));
+                        return made.map_err(read_only_hint);
                     }
-                    self.find(&reached, Resolve::InRoot)
-                        .context(|| format!("cannot open directory {reached:?}"))?
                 }
-                Err(error) => {
-                    return Err(error).context(|| format!("cannot open {reached:?} in the root file system"));
-                }
-            };
+                self.find(path, Resolve::InRoot).context(title)
+            }
+            (found, _, _) => found.context(title),
         }
-        Ok(directory)
     }
 
     fn make_file(&self, path: &Path) -> Result<OwnedFd> {
