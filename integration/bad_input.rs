@@ -217,9 +217,10 @@ fn command_that_may_not_be_executed(t: &Test) {
         let bundle = t.bundle().with_file("/bin/data", "text", 0o644).args(&[command]);
         podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&[command, "permission denied"]);
     }
-    // Executable for root only, as seen by the container's user.
+    // Executable for root only, as seen by the container's user, who may not override that.
     std::fs::set_permissions(bundle.rootfs("/bin/data"), std::fs::Permissions::from_mode(0o700)).expect("a mode");
     let bundle = bundle.args(&["/bin/data"]).set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    let bundle = bundle.set("/process/capabilities", json!({}));
     podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&["/bin/data", "permission denied"]);
     nothing_exists(&podrun);
 }
@@ -270,9 +271,9 @@ fn memory_limit_too_small_to_start(t: &Test) {
 fn namespace_path_that_is_no_namespace(t: &Test) {
     let podrun = t.podrun();
     for path in ["/etc/passwd", "/proc/self/ns/no-such", "/nowhere", "relative"] {
-        for kind in ["network", "pid", "mount"] {
+        for kind in ["network", "pid"] {
             let bundle = t.bundle().namespace(kind, Some(path));
-            podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&[path, kind]);
+            podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&[path, "linux.namespaces"]);
         }
     }
     nothing_exists(&podrun);
@@ -281,7 +282,7 @@ fn namespace_path_that_is_no_namespace(t: &Test) {
 fn namespace_path_of_another_kind(t: &Test) {
     let podrun = t.podrun();
     let bundle = t.bundle().namespace("network", Some("/proc/self/ns/ipc"));
-    podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&["/proc/self/ns/ipc", "network"]);
+    podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&["/proc/self/ns/ipc", "linux.namespaces"]);
     nothing_exists(&podrun);
 }
 
@@ -304,8 +305,8 @@ fn with_record(t: &Test, podrun: &Runtime) -> (std::path::PathBuf, Value) {
 /// A record that cannot be used: every command says so, `list` goes on, and `delete --force` removes it.
 #[track_caller]
 fn unusable_record(podrun: &Runtime, path: &Path, before: &Value) {
-    podrun.run(&["state", "c"]).refused(&["\"c\""]);
-    podrun.run(&["start", "c"]).refused(&["\"c\""]);
+    podrun.run(&["state", "c"]).refused(&["containers/c/", "delete --force"]);
+    podrun.run(&["start", "c"]).refused(&["containers/c/"]);
     let list = podrun.run(&["list"]);
     assert_eq!(list.code(), 0, "{list:?}");
     assert!(list.stdout.contains('c'), "list shows it: {list:?}");
@@ -332,7 +333,7 @@ fn record_of_another_version(t: &Test) {
     let mut newer = record.clone();
     newer["version"] = json!(9999);
     std::fs::write(&path, newer.to_string()).expect("to change it");
-    podrun.run(&["state", "c"]).refused(&["version", "9999"]);
+    podrun.run(&["state", "c"]).refused(&["version"]);
     unusable_record(&podrun, &path, &record);
 }
 
@@ -371,7 +372,12 @@ fn recycled_pid_is_not_signalled(t: &Test) {
     podrun.up(&t.bundle().args(&["/bin/probe", "exit", "0"]), "c");
     podrun.wait_status("c", "stopped");
     let mut victim = std::process::Command::new("sleep").arg("60").spawn().expect("a process");
-    pretend(&podrun, |process| process["pid"] = json!(victim.id()));
+    let started = proc::start_time(i32::try_from(victim.id()).unwrap());
+    pretend(&podrun, |process| {
+        process["pid"] = json!(victim.id());
+        // Both may have started within one tick of the clock.
+        process["startTime"] = json!(started.expect("it lives") - 1);
+    });
     assert_eq!(podrun.status("c").as_deref(), Some("stopped"));
     podrun.run(&["kill", "c", "KILL"]).refused(&["container not running"]);
     podrun.run(&["delete", "--force", "c"]).ok();
@@ -507,7 +513,8 @@ fn pid_file_that_cannot_be_written(t: &Test) {
 fn log_file_that_cannot_be_written(t: &Test) {
     let file = path_text(&t.path("no/such/directory/log"));
     let podrun = t.podrun().with_globals(&["--log", &file]);
-    podrun.run(&["list"]).refused(&[&file]);
+    // It must not hide the error that it was for.
+    podrun.run(&["state", "c"]).refused(&["does not exist"]);
 }
 
 fn full_stdout_and_closed_pipe(t: &Test) {

@@ -237,7 +237,7 @@ fn shared_bind_carries_a_mount_to_the_host_and_back(t: &Test) {
     }
     // Bidirectional and HostToContainer mounts of Kubernetes: rshared and rslave.
     let script = "mount -t tmpfs t /v/from-container && echo mounted; \
-                  until mountpoint -q /v/from-host; do sleep 0.01; done; echo seen";
+                  until grep -q ' /v/from-host ' /proc/mounts; do sleep 0.01; done; echo seen";
     for (option, upwards) in [("rslave", false), ("rshared", true)] {
         let id = format!("c-{option}");
         let caps = json!(["CAP_SYS_ADMIN"]);
@@ -330,26 +330,26 @@ fn listed_devices_are_made(t: &Test) {
     assert_eq!((&own["uid"], &own["gid"]), (&json!(7), &json!(8)), "{own}");
     assert_eq!(facts["paths"]["/dev/sub/pipe"]["type"], "fifo");
     let wrong = t.bundle().set("/linux/devices", json!([{"path": "/dev/x", "type": "z", "major": 1, "minor": 3}]));
-    t.podrun().run_bundle(&wrong, "c").refused(&["/dev/x"]);
+    t.podrun().run_bundle(&wrong, "c").refused(&["linux.devices[0].type"]);
 }
 
 fn devices_are_denied_unless_allowed(t: &Test) {
     let podrun = t.podrun();
     let deny = json!({"allow": false, "access": "rwm"});
+    // A number for local use, which no driver serves: what the kernel says after the cgroup has agreed is ENXIO.
     let opened = |rules: Value| {
-        let bundle = t.bundle().args(&["/bin/probe", "mknod", "/tmp/kmsg", "c", "1", "11"]);
+        let bundle = t.bundle().args(&["/bin/probe", "mknod", "/tmp/node", "c", "240", "0"]);
         let bundle = bundle.set("/linux/resources/devices", rules);
-        let answer = podrun.run_bundle(&bundle, "c").json();
-        (answer["mknod"].clone(), answer["open"].clone())
+        podrun.run_bundle(&bundle, "c").json()["open"].clone()
     };
-    // containerd and runc let any node be made, and none but the usual ones be opened.
-    assert_eq!(opened(json!([deny])).1, "EPERM");
-    let allow = json!({"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rwm"});
-    assert_eq!(opened(json!([deny, allow])), (json!("ok"), json!("ok")));
-    let read_only = json!({"allow": true, "type": "c", "major": 1, "minor": 11, "access": "r"});
-    assert_eq!(opened(json!([deny, read_only])).1, "EPERM", "the probe opens for writing as well");
-    let all = json!({"allow": true, "access": "rwm"});
-    assert_eq!(opened(json!([all])).1, "ok");
+    assert_eq!(opened(json!([deny])), "EPERM");
+    let rule = |access: &str| json!({"allow": true, "type": "c", "major": 240, "minor": 0, "access": access});
+    assert_eq!(opened(json!([deny, rule("rwm")])), "ENXIO");
+    assert_eq!(opened(json!([deny, rule("rm")])), "EPERM", "the probe opens for writing as well");
+    assert_eq!(opened(json!([rule("rwm"), deny])), "EPERM", "the last rule wins");
+    let any_minor = json!({"allow": true, "type": "c", "major": 240, "access": "rwm"});
+    assert_eq!(opened(json!([deny, any_minor])), "ENXIO");
+    assert_eq!(opened(json!([{"allow": true, "access": "rwm"}])), "ENXIO");
     let facts = podrun.facts(&looking(t, &["/dev/null", "/dev/urandom"]));
     assert_eq!(path_fact(&facts, "/dev/null", "write"), "ok");
     assert_eq!(path_fact(&facts, "/dev/urandom", "read"), "ok");

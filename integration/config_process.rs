@@ -419,11 +419,13 @@ fn signal_dispositions_are_the_default(t: &Test) {
     let podrun = t.podrun();
     let bundle = t.bundle();
     let cmd = podrun.cmd(&["run", "--bundle", bundle.text(), "c"]);
-    // The caller ignores two signals and blocks none that it could; a container starts afresh.
+    // The caller ignores two signals; a container starts afresh.
     let facts = cmd.under(["sh", "-c", "trap '' HUP USR1; exec \"$@\"", "sh"]).run().ok().json();
     for set in ["blocked", "ignored", "caught"] {
         let text = facts["signals"][set].as_str().unwrap_or_default();
-        assert_eq!(u64::from_str_radix(text, 16), Ok(0), "{set}: {}", facts["signals"]);
+        // The C library keeps 32 and 33 to itself and lets nobody change them.
+        let bits = u64::from_str_radix(text, 16).map(|bits| bits & !(0b11 << 31));
+        assert_eq!(bits, Ok(0), "{set}: {}", facts["signals"]);
     }
 }
 

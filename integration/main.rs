@@ -7,9 +7,13 @@ mod config_mounts;
 mod config_process;
 mod config_refused;
 mod config_resources;
+mod containerd;
+mod exec;
 mod harness;
 mod oci_lifecycle;
 mod pods;
+mod races;
+mod shim;
 
 fn main() -> std::process::ExitCode {
     let cases = [
@@ -20,6 +24,10 @@ fn main() -> std::process::ExitCode {
         config_refused::cases(),
         bad_input::cases(),
         pods::cases(),
+        exec::cases(),
+        races::cases(),
+        shim::cases(),
+        containerd::cases(),
     ];
     harness::runner::main(cases.concat())
 }

@@ -1,5 +1,6 @@
 //! The test function's process.
 
+use super::leaks::Corner;
 use super::{Bundle, Case, Runtime, bundle, machine};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,11 @@ impl Test {
     /// The test's private directory, a short path that it may fill as it likes.
     pub fn place(&self) -> &Path {
         &self.place
+    }
+
+    /// What of the test's doing is there now, beside its own process: the leak check before the end.
+    pub fn corner(&self) -> Corner {
+        Corner::of_body(&self.place)
     }
 
     /// A path in the private directory.

@@ -19,14 +19,19 @@ pub const CGROUPS: &str = "podrun-it.";
 
 /// Names of cgroups that only hold others; the contract lets them stay when they are empty.
 const PARENTS: [&str; 5] = ["podrun", "podrun-oci", "burstable", "besteffort", "pods"];
-/// What may stay below the roots: programs of podrun's own and compiled filters, both named by their content.
-const CACHES: [&str; 2] = ["data/lib", "root/seccomp"];
+/// What may stay below the roots: programs of podrun's own and compiled filters, both named by their content, and the
+/// mark of the boot that pods were last looked at in.
+const CACHES: [&str; 3] = ["data/lib", "root/seccomp", "root/pods/.boot"];
 
 /// A test's own directory and cgroups, and what stood outside of them before it began.
 pub struct Corner {
     place: PathBuf,
     cgroups: Vec<PathBuf>,
     outside: BTreeSet<PathBuf>,
+    /// The warden, below which all processes of the test are.
+    warden: i32,
+    /// The body, which is no leak of itself.
+    body: Option<i32>,
 }
 
 impl Corner {
@@ -35,17 +40,19 @@ impl Corner {
         let place = warden::place_of(std::process::id());
         std::fs::create_dir(&place)?;
         let name = format!("{CGROUPS}{}", std::process::id());
-        let groups = cgroups::hierarchies("self");
-        // Below our own group, where containers go by default, and below the root, where pods are sent.
-        let mut cgroups: Vec<PathBuf> = groups
-            .iter()
-            .flat_map(|h| [h.directory(&format!("{}/{name}", h.own)), h.directory(&name)])
-            .collect();
-        cgroups.sort();
-        cgroups.dedup();
+        let cgroups = groups_named(&name, |own| format!("{own}/{name}"));
         let outside = outside();
         cgroups::enter_private(&name)?;
-        Ok(Self { place, cgroups, outside })
+        Ok(Self { place, cgroups, outside, warden: own_pid(), body: None })
+    }
+
+    /// The corner that this process, a body, was put into by its warden.
+    pub fn of_body(place: &Path) -> Self {
+        let me = own_pid();
+        let warden = proc::parent(me).unwrap_or(me);
+        let name = format!("{CGROUPS}{warden}");
+        let cgroups = groups_named(&name, |own| own.trim_end_matches("/_test").to_owned());
+        Self { place: place.to_owned(), cgroups, outside: BTreeSet::new(), warden, body: Some(me) }
     }
 
     /// The private directory.
@@ -55,7 +62,7 @@ impl Corner {
 
     /// Everything that is left, in words.
     pub fn look_around(&self) -> Vec<String> {
-        let mut found = processes();
+        let mut found = self.processes();
         found.extend(
             self.mounts()
                 .iter()
@@ -64,6 +71,24 @@ impl Corner {
         found.extend(self.groups().iter().map(|path| format!("cgroup {}", path.display())));
         found.extend(self.files().iter().map(|path| format!("file {}", path.display())));
         found
+    }
+
+    /// Waits until nothing is left, for as long as dying takes; returns what is left then.
+    pub fn settle(&self) -> Vec<String> {
+        let nothing = super::within(2, || self.look_around().is_empty().then(Vec::new));
+        nothing.unwrap_or_else(|| self.look_around())
+    }
+
+    /// Descendants of the warden that live; for the warden itself, those that outlive the moment that dying takes.
+    fn processes(&self) -> Vec<String> {
+        if self.body.is_none() {
+            let deadline = Instant::now() + Duration::from_millis(1000) * super::machine::slowness();
+            while reap() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        let found = proc::descendants(self.warden).into_iter().filter(|pid| Some(*pid) != self.body);
+        found.map(describe).collect()
     }
 
     fn mounts(&self) -> Vec<proc::Mount> {
@@ -162,31 +187,29 @@ fn files_below(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Descendants that outlive the test by more than the moment that dying takes.
-fn processes() -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_millis(1000) * super::machine::slowness();
-    while reap() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    describe(std::process::id())
+/// Below each process's own group, where containers go by default, and below the root, where pods are sent.
+fn groups_named(name: &str, below_own: impl Fn(&str) -> String) -> Vec<PathBuf> {
+    let groups = cgroups::hierarchies("self");
+    let mut found: Vec<PathBuf> =
+        groups.iter().flat_map(|h| [h.directory(&below_own(&h.own)), h.directory(name)]).collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
-fn describe(ancestor: u32) -> Vec<String> {
-    let ancestor = i32::try_from(ancestor).unwrap_or(i32::MAX);
-    let words = |pid: &i32| {
-        let name = proc::status_field(pid, "Name").unwrap_or_default();
-        format!(
-            "process {pid} ({name}, state {}): {}",
-            proc::state(*pid).unwrap_or('?'),
-            proc::command_line(*pid)
-        )
-    };
-    proc::descendants(ancestor).iter().map(words).collect()
+fn own_pid() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or(i32::MAX)
 }
 
-/// Prints all processes below `ancestor` on stderr.
-pub fn describe_processes(title: &str, ancestor: u32) {
-    eprintln!("{title}:\n  {}", describe(ancestor).join("\n  "));
+fn describe(pid: i32) -> String {
+    let name = proc::status_field(pid, "Name").unwrap_or_default();
+    format!("process {pid} ({name}, state {}): {}", proc::state(pid).unwrap_or('?'), proc::command_line(pid))
+}
+
+/// Prints all processes below this one on stderr.
+pub fn describe_processes(title: &str) {
+    let all: Vec<String> = proc::descendants(own_pid()).into_iter().map(describe).collect();
+    eprintln!("{title}:\n  {}", all.join("\n  "));
 }
 
 /// Reaps the dead; whether children remain.
@@ -201,12 +224,11 @@ fn reap() -> bool {
 }
 
 fn kill_descendants() {
-    let me = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
     let deadline = Instant::now() + Duration::from_secs(10);
     while reap() && Instant::now() < deadline {
-        for pid in proc::descendants(me) {
+        for pid in proc::descendants(own_pid()) {
             // It may have gone since; that is what is wanted.
-            drop(kill(Pid::from_raw(pid), Signal::SIGKILL));
+            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
         }
         thaw();
         std::thread::sleep(Duration::from_millis(2));

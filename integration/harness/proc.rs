@@ -28,6 +28,11 @@ pub fn parent(pid: i32) -> Option<i32> {
     stat_fields(pid)?.get(1)?.parse().ok()
 }
 
+/// When a process started, in clock ticks after boot.
+pub fn start_time(pid: i32) -> Option<u64> {
+    stat_fields(pid)?.get(19)?.parse().ok()
+}
+
 /// Whether a process is there and is no zombie.
 pub fn lives(pid: i32) -> bool {
     !matches!(state(pid), None | Some('Z' | 'X'))

@@ -75,7 +75,7 @@ fn run_body(case: &Case, place: &Path) -> std::io::Result<End> {
         }
         if !late && Instant::now() > deadline {
             late = true;
-            super::leaks::describe_processes("still running", std::process::id());
+            leaks::describe_processes("still running");
             nix::sys::signal::kill(body, nix::sys::signal::Signal::SIGKILL)?;
         }
         std::thread::sleep(Duration::from_millis(2));

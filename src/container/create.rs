@@ -150,9 +150,15 @@ fn reserve(host: &Host, id: &ContainerId) -> Result<PathBuf> {
     }
 }
 
-/// Takes back what was made, adding what could not be taken back to the error.
-fn undo(host: &Host, record: &Record, error: Error) -> Error {
-    match destroy(host, &record.id, Some(record)) {
+/// Takes back what was made, adding what could not be taken back to the error. When somebody else has deleted the
+/// container meanwhile, everything of the id may be another's by now: then nothing is touched, and that is the error.
+pub(super) fn undo(host: &Host, record: &Record, error: Error) -> Error {
+    let taken_back = match record.claim_back(&host.layout.container(&record.id)) {
+        Ok(true) => destroy(host, &record.id, Some(record)),
+        Ok(false) => return record.deleted_meanwhile(),
+        Err(second) => Err(second),
+    };
+    match taken_back {
         Ok(()) => error,
         Err(second) => Error::new(error.kind(), format!("{error}; and then cleaning up failed: {second}"))
             .hint(format!("podrun delete --force {}", record.id)),

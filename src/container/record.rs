@@ -110,19 +110,36 @@ impl Record {
     /// # Errors
     /// When the container was deleted meanwhile.
     pub fn commit(&self, directory: &Path) -> Result<()> {
-        let gone = || {
-            Error::new(
-                Kind::NotFound,
-                format!("container {:?} was deleted while it was being created", self.id.as_str()),
-            )
-        };
-        let _lock = DirectoryLock::take(directory)?.ok_or_else(gone)?;
+        let Some(_lock) = DirectoryLock::take(directory)? else { return Err(self.deleted_meanwhile()) };
         match Self::read(directory)? {
-            Some(now) if now.stage == Stage::Creating && now.worker == Some(own_process()?) => {
-                self.write(directory)
-            }
-            _ => Err(gone()),
+            Some(now) if now.stage == Stage::Creating && now.worker == self.worker => self.write(directory),
+            _ => Err(self.deleted_meanwhile()),
         }
+    }
+
+    /// Marks the container, which this process made and cannot finish, as being deleted by it; false when it is not
+    /// this process's any more.
+    ///
+    /// # Errors
+    /// When the record cannot be read or written.
+    pub fn claim_back(&self, directory: &Path) -> Result<bool> {
+        let Some(_lock) = DirectoryLock::take(directory)? else { return Ok(false) };
+        match Self::read(directory)? {
+            Some(mut now) if now.stage != Stage::Deleting && now.worker == self.worker => {
+                now.stage = Stage::Deleting;
+                now.write(directory)?;
+                Ok(true)
+            }
+            // Reserved, and nothing made yet.
+            None => Ok(true),
+            Some(_) => Ok(false),
+        }
+    }
+
+    /// The error of a command whose container was deleted under its hands.
+    pub fn deleted_meanwhile(&self) -> Error {
+        let id = self.id.as_str();
+        Error::new(Kind::NotFound, format!("container {id:?} was deleted while it was being created"))
     }
 }
 

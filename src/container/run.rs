@@ -2,7 +2,7 @@
 
 use super::Host;
 use super::create::{Begin, CreateRequest, Made, SandboxSource, make};
-use super::delete::{delete, destroy};
+use super::delete::delete;
 use super::exec::go;
 use super::relay::Relay;
 use crate::error::{Context, Error, Result};
@@ -45,8 +45,5 @@ pub fn run(
 
 fn give_up(host: &Host, made: &Made, error: Error) -> Error {
     let error = super::create::end_child(&made.child, made.record.cgroup.as_ref(), error);
-    match destroy(host, &made.record.id, Some(&made.record)) {
-        Ok(()) => error,
-        Err(second) => Error::new(error.kind(), format!("{error}; and then cleaning up failed: {second}")),
-    }
+    super::create::undo(host, &made.record, error)
 }

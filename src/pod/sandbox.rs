@@ -11,7 +11,7 @@ use crate::pod::paths::Paths;
 use crate::pod::pause::{Candidate, Namespaces, Plan};
 use crate::pod::record::{self, PauseRecord, PodKind, Record, VolumeRecord};
 use crate::pod::request::{self, Checked, CreateRequest};
-use crate::pod::{Pod, boot, etc_files, names, namespaces, pause, shown, teardown, volumes};
+use crate::pod::{Pod, boot, etc_files, names, namespaces, not_found, pause, shown, teardown, volumes};
 use crate::programs::{self, Program};
 use crate::report;
 use crate::state::process::{self, ProcessRef};
@@ -141,7 +141,11 @@ fn build(
         now.pause = Some(first);
         Ok(())
     })?;
-    candidate.release()
+    // Whoever deletes the pod from here on kills the pause, and that is then the reason.
+    candidate.release().or_else(|error| match record::read(paths.state())? {
+        Some(now) => now.refuse_deleting().and(Err(error)),
+        None => Err(not_found(&record.name)),
+    })
 }
 
 /// A group that has not enough memory for a pause fails in many ways; the limit is the reason for them all.
