@@ -118,7 +118,9 @@ fn wrongly_typed_config_is_told_by_field(t: &Test) {
 
 fn config_without_what_is_needed(t: &Test) {
     let podrun = t.podrun();
-    for (parent, key) in [("", "ociVersion"), ("", "root"), ("", "process"), ("/process", "cwd"), ("/root", "path")] {
+    for (parent, key) in
+        [("", "ociVersion"), ("", "root"), ("", "process"), ("/process", "cwd"), ("/root", "path")]
+    {
         let bundle = t.bundle().edit(|config| {
             config.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object").remove(key);
         });
@@ -132,7 +134,9 @@ fn invalid_ids(t: &Test) {
     let bundle = t.bundle();
     let long = "x".repeat(1025);
     for id in ["", ".", "..", "/", "a/b", "../c", "a b", "a\nb", "é", &long] {
-        for words in [&["create", "--bundle", bundle.text(), id][..], &["state", id], &["delete", "--force", id]] {
+        for words in
+            [&["create", "--bundle", bundle.text(), id][..], &["state", id], &["delete", "--force", id]]
+        {
             let out = podrun.run(words).refused(&["id"]);
             assert!(out.stderr.len() < 500, "the message repeats all of a long id");
         }
@@ -144,7 +148,9 @@ fn invalid_ids(t: &Test) {
 fn missing_root_file_system(t: &Test) {
     let podrun = t.podrun();
     let bundle = t.bundle().set("/root/path", json!("nowhere"));
-    podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&["nowhere", "no such file or directory"]);
+    podrun
+        .run(&["create", "--bundle", bundle.text(), "c"])
+        .refused(&["nowhere", "no such file or directory"]);
     let bundle = t.bundle().set("/root/path", json!("config.json"));
     podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&["config.json", "not a directory"]);
     nothing_exists(&podrun);
@@ -195,7 +201,8 @@ fn command_that_is_not_there(t: &Test) {
     let podrun = t.podrun();
     // docker makes exit code 127 of these words.
     for command in ["/no/such", "./no-such", "no-such"] {
-        let out = podrun.run(&["create", "--bundle", t.bundle().args(&[command]).text(), "c"]).refused(&[command]);
+        let out =
+            podrun.run(&["create", "--bundle", t.bundle().args(&[command]).text(), "c"]).refused(&[command]);
         assert!(
             ["executable file not found", "no such file or directory"].iter().any(|w| out.stderr.contains(w)),
             "{}",
@@ -218,7 +225,8 @@ fn command_that_may_not_be_executed(t: &Test) {
         podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&[command, "permission denied"]);
     }
     // Executable for root only, as seen by the container's user, who may not override that.
-    std::fs::set_permissions(bundle.rootfs("/bin/data"), std::fs::Permissions::from_mode(0o700)).expect("a mode");
+    std::fs::set_permissions(bundle.rootfs("/bin/data"), std::fs::Permissions::from_mode(0o700))
+        .expect("a mode");
     let bundle = bundle.args(&["/bin/data"]).set("/process/user", json!({"uid": 1000, "gid": 1000}));
     let bundle = bundle.set("/process/capabilities", json!({}));
     podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&["/bin/data", "permission denied"]);
@@ -263,7 +271,11 @@ fn memory_limit_too_small_to_start(t: &Test) {
         let out = podrun.run(&["create", "--bundle", bundle.text(), "c"]);
         let out = out.refused(&["memory"]);
         let shown = [limit.to_string(), format!("{}Ki", limit / 1024)];
-        assert!(shown.iter().any(|text| out.stderr.contains(text)), "the limit {limit} is not told: {}", out.stderr);
+        assert!(
+            shown.iter().any(|text| out.stderr.contains(text)),
+            "the limit {limit} is not told: {}",
+            out.stderr
+        );
     }
     nothing_exists(&podrun);
 }
@@ -282,7 +294,9 @@ fn namespace_path_that_is_no_namespace(t: &Test) {
 fn namespace_path_of_another_kind(t: &Test) {
     let podrun = t.podrun();
     let bundle = t.bundle().namespace("network", Some("/proc/self/ns/ipc"));
-    podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&["/proc/self/ns/ipc", "linux.namespaces"]);
+    podrun
+        .run(&["create", "--bundle", bundle.text(), "c"])
+        .refused(&["/proc/self/ns/ipc", "linux.namespaces"]);
     nothing_exists(&podrun);
 }
 
@@ -315,7 +329,8 @@ fn unusable_record(podrun: &Runtime, path: &Path, before: &Value) {
     // The init of a record that was spoilt on purpose is nobody's any more: end it here if podrun could not know it.
     let pid = before.pointer("/process/pid").or_else(|| before.pointer("/init/pid")).and_then(Value::as_i64);
     if let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| proc::lives(*pid)) {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).expect("to end it");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+            .expect("to end it");
     }
 }
 
@@ -361,7 +376,8 @@ fn directory_without_record(t: &Test) {
 #[track_caller]
 fn pretend(podrun: &Runtime, change: impl FnOnce(&mut Value)) {
     let path = podrun.root().join("containers/c/state.json");
-    let mut record: Value = serde_json::from_str(&std::fs::read_to_string(&path).expect("a record")).expect("JSON");
+    let mut record: Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).expect("a record")).expect("JSON");
     let key = ["process", "init"].into_iter().find(|key| record[*key].is_object());
     change(&mut record[key.expect("the record names a process")]);
     std::fs::write(&path, record.to_string()).expect("to change it");
@@ -395,7 +411,8 @@ fn record_of_an_earlier_boot(t: &Test) {
     let status = podrun.status("c");
     assert!(matches!(status.as_deref(), None | Some("stopped")), "{status:?}");
     assert!(proc::lives(pid));
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).expect("to end it");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+        .expect("to end it");
     podrun.run(&["delete", "--force", "c"]).ok();
     nothing_exists(&podrun);
 }
@@ -492,7 +509,12 @@ fn wrong_usage(t: &Test) {
             out.fail("usage errors of the OCI face end with 1 and a message on stderr alone");
         }
     }
-    for words in [&["pod"][..], &["pod", "create"], &["pod", "frobnicate"], &["pod", "create", "p", "--memory", "lots"]] {
+    for words in [
+        &["pod"][..],
+        &["pod", "create"],
+        &["pod", "frobnicate"],
+        &["pod", "create", "p", "--memory", "lots"],
+    ] {
         let out = podrun.run(words);
         if out.code() != 2 || out.stderr.is_empty() || !out.stdout.is_empty() {
             out.fail("usage errors of the pod face end with 2 and a message on stderr alone");

@@ -97,8 +97,12 @@ fn root_propagation_is_set(t: &Test) {
 
 fn nothing_of_the_host_is_visible(t: &Test) {
     let facts = t.podrun().facts(&t.bundle());
-    let targets: Vec<&str> =
-        facts["mounts"].as_array().expect("mounts").iter().filter_map(|mount| mount["target"].as_str()).collect();
+    let targets: Vec<&str> = facts["mounts"]
+        .as_array()
+        .expect("mounts")
+        .iter()
+        .filter_map(|mount| mount["target"].as_str())
+        .collect();
     let known = ["/", "/proc", "/dev", "/sys"];
     for target in targets {
         let below = known[1..].iter().any(|top| target.starts_with(top));
@@ -122,13 +126,17 @@ fn usual_file_systems_are_mounted_with_their_flags(t: &Test) {
     }
     let dev = facts::strings(&facts::mount(&facts, "/dev")["super_options"]);
     assert!(dev.iter().any(|o| o == "size=65536k") && dev.iter().any(|o| o == "mode=755"), "{dev:?}");
-    assert!(!facts::strings(&facts::mount(&facts, "/dev")["options"]).contains(&"relatime".into()), "strictatime");
+    assert!(
+        !facts::strings(&facts::mount(&facts, "/dev")["options"]).contains(&"relatime".into()),
+        "strictatime"
+    );
     let pts = facts::strings(&facts::mount(&facts, "/dev/pts")["super_options"]);
     assert!(["gid=5", "mode=620", "ptmxmode=666"].iter().all(|o| pts.iter().any(|p| p == o)), "{pts:?}");
 }
 
 fn tmpfs_takes_size_and_mode(t: &Test) {
-    let bundle = looking(t, &["/scratch"]).mount("tmpfs", "tmpfs", "/scratch", &["size=64k", "mode=1750", "noatime"]);
+    let bundle =
+        looking(t, &["/scratch"]).mount("tmpfs", "tmpfs", "/scratch", &["size=64k", "mode=1750", "noatime"]);
     let facts = t.podrun().facts(&bundle);
     assert_eq!(path_fact(&facts, "/scratch", "mode"), "1750");
     facts::assert_options(&facts, "/scratch", &["noatime", "rw"]);
@@ -139,7 +147,8 @@ fn tmpfs_takes_size_and_mode(t: &Test) {
 fn bind_of_a_directory_shows_the_hosts_files(t: &Test) {
     let source = t.directory("source");
     t.file("source/file", "from the host");
-    let bundle = looking(t, &["/data/file", "/data"]).mount("bind", path_text(&source).as_str(), "/data", &["bind"]);
+    let bundle =
+        looking(t, &["/data/file", "/data"]).mount("bind", path_text(&source).as_str(), "/data", &["bind"]);
     let facts = t.podrun().facts(&bundle);
     assert_eq!(path_fact(&facts, "/data/file", "read"), "ok");
     assert_eq!(path_fact(&facts, "/data", "write"), "ok");
@@ -165,7 +174,8 @@ fn bind_flags_are_applied(t: &Test) {
     let facts = t.podrun().facts(&bundle);
     facts::assert_options(&facts, "/data", &flags);
     assert_eq!(path_fact(&facts, "/data", "write"), "EROFS");
-    let again = looking(t, &["/data"]).mount("bind", &source, "/data", &["bind", "ro", "rw", "noexec", "exec"]);
+    let again =
+        looking(t, &["/data"]).mount("bind", &source, "/data", &["bind", "ro", "rw", "noexec", "exec"]);
     let facts = t.podrun().facts(&again);
     facts::assert_options(&facts, "/data", &["rw"]);
     let options = facts::strings(&facts::mount(&facts, "/data")["options"]);
@@ -300,9 +310,14 @@ fn cgroup_mount_shows_the_containers_own_group(t: &Test) {
 fn default_devices_and_links_are_there(t: &Test) {
     let facts = t.podrun().facts(&t.bundle());
     let dev = &facts["dev"];
-    for (name, number) in
-        [("null", "1:3"), ("zero", "1:5"), ("full", "1:7"), ("random", "1:8"), ("urandom", "1:9"), ("tty", "5:0")]
-    {
+    for (name, number) in [
+        ("null", "1:3"),
+        ("zero", "1:5"),
+        ("full", "1:7"),
+        ("random", "1:8"),
+        ("urandom", "1:9"),
+        ("tty", "5:0"),
+    ] {
         let entry = facts::entry(dev, name);
         assert_eq!((&entry["type"], &entry["rdev"]), (&json!("char"), &json!(number)), "{name}");
         assert_eq!((&entry["mode"], &entry["uid"]), (&json!("0666"), &json!(0)), "{name}");
@@ -326,10 +341,15 @@ fn listed_devices_are_made(t: &Test) {
     );
     let facts = t.podrun().facts(&bundle);
     let own = &facts["paths"]["/dev/own"];
-    assert_eq!((&own["type"], &own["rdev"], &own["mode"]), (&json!("char"), &json!("1:3"), &json!("0640")), "{own}");
+    assert_eq!(
+        (&own["type"], &own["rdev"], &own["mode"]),
+        (&json!("char"), &json!("1:3"), &json!("0640")),
+        "{own}"
+    );
     assert_eq!((&own["uid"], &own["gid"]), (&json!(7), &json!(8)), "{own}");
     assert_eq!(facts["paths"]["/dev/sub/pipe"]["type"], "fifo");
-    let wrong = t.bundle().set("/linux/devices", json!([{"path": "/dev/x", "type": "z", "major": 1, "minor": 3}]));
+    let wrong =
+        t.bundle().set("/linux/devices", json!([{"path": "/dev/x", "type": "z", "major": 1, "minor": 3}]));
     t.podrun().run_bundle(&wrong, "c").refused(&["linux.devices[0].type"]);
 }
 
@@ -357,8 +377,10 @@ fn devices_are_denied_unless_allowed(t: &Test) {
 
 fn masked_paths_show_nothing(t: &Test) {
     let paths = ["/proc/timer_list", "/proc/keys", "/sys/firmware", "/secret", "/secrets"];
-    let bundle = looking(t, &paths).with_file("/secret", "word", 0o644).with_file("/secrets/one", "word", 0o644);
-    let bundle = bundle.push("/linux/maskedPaths", json!("/secret")).push("/linux/maskedPaths", json!("/secrets"));
+    let bundle =
+        looking(t, &paths).with_file("/secret", "word", 0o644).with_file("/secrets/one", "word", 0o644);
+    let bundle =
+        bundle.push("/linux/maskedPaths", json!("/secret")).push("/linux/maskedPaths", json!("/secrets"));
     let facts = t.podrun().facts(&bundle);
     for path in ["/proc/timer_list", "/proc/keys", "/sys/firmware", "/secret", "/secrets"] {
         let read = path_fact(&facts, path, "read");
@@ -371,7 +393,9 @@ fn masked_paths_show_nothing(t: &Test) {
 
 fn read_only_paths_take_no_writes(t: &Test) {
     let paths = ["/proc/sys/kernel/panic", "/proc/irq", "/config", "/config/file"];
-    let bundle = looking(t, &paths).with_file("/config/file", "a=b", 0o666).push("/linux/readonlyPaths", json!("/config"));
+    let bundle = looking(t, &paths)
+        .with_file("/config/file", "a=b", 0o666)
+        .push("/linux/readonlyPaths", json!("/config"));
     let facts = t.podrun().facts(&bundle);
     for path in ["/proc/sys/kernel/panic", "/config", "/config/file"] {
         assert_eq!(path_fact(&facts, path, "write"), "EROFS", "{path}");
@@ -381,7 +405,10 @@ fn read_only_paths_take_no_writes(t: &Test) {
 }
 
 fn masked_and_read_only_paths_may_be_missing(t: &Test) {
-    let bundle = t.bundle().push("/linux/maskedPaths", json!("/no/such")).push("/linux/readonlyPaths", json!("/nor/this"));
+    let bundle = t
+        .bundle()
+        .push("/linux/maskedPaths", json!("/no/such"))
+        .push("/linux/readonlyPaths", json!("/nor/this"));
     t.podrun().facts(&bundle);
 }
 
@@ -400,7 +427,9 @@ fn root_on_a_shared_mount_does_not_leak_mounts(t: &Test) {
     crate::harness::bundle::copy_tree(&bundle.rootfs("/"), &shared.join("rootfs"));
     let bundle = bundle.set("/root/path", json!(shared.join("rootfs")));
     podrun.up(&bundle, "c");
-    let below = proc::mounts("self").into_iter().filter(|mount| mount.concerns(&shared) && mount.point != path_text(&shared));
+    let below = proc::mounts("self")
+        .into_iter()
+        .filter(|mount| mount.concerns(&shared) && mount.point != path_text(&shared));
     assert_eq!(below.collect::<Vec<_>>(), [], "the container's mounts are its own");
     podrun.remove("c");
     nix::mount::umount2(&shared, nix::mount::MntFlags::MNT_DETACH).expect("to unmount it");

@@ -36,7 +36,10 @@ fn memory_limits(t: &Test) {
     podrun.create(&limited(t, json!({"memory": {"limit": 64 << 20, "reservation": 32 << 20}})), "c");
     let pid = podrun.pid("c");
     assert_eq!(cgroups::limit(pid, "memory", "memory.limit_in_bytes", "memory.max"), (64 << 20).to_string());
-    assert_eq!(cgroups::limit(pid, "memory", "memory.soft_limit_in_bytes", "memory.low"), (32 << 20).to_string());
+    assert_eq!(
+        cgroups::limit(pid, "memory", "memory.soft_limit_in_bytes", "memory.low"),
+        (32 << 20).to_string()
+    );
     podrun.remove("c");
     podrun.create(&limited(t, json!({"memory": {"limit": -1}})), "unlimited");
     let limit = cgroups::limit(podrun.pid("unlimited"), "memory", "memory.limit_in_bytes", "memory.max");
@@ -50,7 +53,9 @@ fn cpu_limits(t: &Test) {
     let pid = podrun.pid("c");
     if cgroups::is_v1("cpu") {
         let directory = cgroups::directory_of(pid, "cpu");
-        for (file, want) in [("cpu.shares", "512"), ("cpu.cfs_quota_us", "50000"), ("cpu.cfs_period_us", "100000")] {
+        for (file, want) in
+            [("cpu.shares", "512"), ("cpu.cfs_quota_us", "50000"), ("cpu.cfs_period_us", "100000")]
+        {
             assert_eq!(cgroups::read_limit(&directory, file), want, "{file}");
         }
     } else {
@@ -129,7 +134,10 @@ fn cgroups_path_that_is_relative_stays_below_our_own(t: &Test) {
     let directory = cgroups::directory_of(podrun.pid("c"), "pids");
     assert!(directory.ends_with("podrun/relative"), "{directory:?}");
     let corner = corner_path("");
-    assert!(directory.to_string_lossy().contains(corner.trim_end_matches('/')), "{directory:?} is not below {corner}");
+    assert!(
+        directory.to_string_lossy().contains(corner.trim_end_matches('/')),
+        "{directory:?} is not below {corner}"
+    );
     podrun.remove("c");
     let out = limited(t, json!({})).set("/linux/cgroupsPath", json!("../../../escape"));
     podrun.run(&["create", "--bundle", out.text(), "c"]).refused(&["cgroupsPath"]);
@@ -141,7 +149,10 @@ fn default_cgroup_is_below_our_own(t: &Test) {
     let directory = cgroups::directory_of(podrun.pid("c1"), "memory");
     assert!(directory.ends_with("podrun-oci/c1"), "{directory:?}");
     let corner = corner_path("");
-    assert!(directory.to_string_lossy().contains(corner.trim_end_matches('/')), "{directory:?} is not below {corner}");
+    assert!(
+        directory.to_string_lossy().contains(corner.trim_end_matches('/')),
+        "{directory:?} is not below {corner}"
+    );
     podrun.remove("c1");
 }
 

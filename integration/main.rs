@@ -1,6 +1,9 @@
 //! Integration tests: they drive the built binary as root against the real kernel. `harness` is what they stand on.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-#![allow(clippy::disallowed_methods, reason = "tests write plain files and start threads; nothing here clones raw")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests write plain files and start threads; nothing here clones raw"
+)]
 
 mod bad_input;
 mod config_mounts;

@@ -1,6 +1,8 @@
 //! Bare pods and the containers that join them.
 
-use crate::harness::{Bundle, Case, Runtime, Test, case, cgroups, eventually, facts, pods, proc, runtime::path_text};
+use crate::harness::{
+    Bundle, Case, Runtime, Test, case, cgroups, eventually, facts, pods, proc, runtime::path_text,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -107,7 +109,10 @@ fn pod_create_prints_the_uid_and_state_shows_the_pod(t: &Test) {
         assert_eq!(namespace["inode"], proc::namespace(pid, kind), "{kind}: {state}");
         assert_eq!(namespace["path"], format!("/proc/{pid}/ns/{kind}"), "{state}");
     }
-    assert_eq!((&state["volumes"][0]["name"], &state["volumes"][0]["type"]), (&json!("data"), &json!("emptyDir")));
+    assert_eq!(
+        (&state["volumes"][0]["name"], &state["volumes"][0]["type"]),
+        (&json!("data"), &json!("emptyDir"))
+    );
     podrun.remove_pod("shop");
 }
 
@@ -121,7 +126,8 @@ fn pod_list_has_its_forms(t: &Test) {
     let table = podrun.run(&["pod", "list"]).ok().stdout;
     let head: Vec<&str> = table.lines().next().unwrap_or_default().split_whitespace().collect();
     assert_eq!(head, ["NAME", "READY", "STATUS", "RESTARTS", "AGE"], "{table}");
-    let a: Vec<&str> = table.lines().find(|l| l.starts_with("a ")).unwrap_or_default().split_whitespace().collect();
+    let a: Vec<&str> =
+        table.lines().find(|l| l.starts_with("a ")).unwrap_or_default().split_whitespace().collect();
     assert_eq!(a.get(..4), Some(&["a", "1/1", "Running", "0"][..]), "{table}");
     let wide = podrun.run(&["pod", "list", "-o", "wide"]).ok().stdout;
     let head: Vec<&str> = wide.lines().next().unwrap_or_default().split_whitespace().collect();
@@ -156,7 +162,8 @@ fn pod_describe_tells_a_person(t: &Test) {
     let uid = podrun.pod("shop", &["--volume", "data=emptyDir", "--memory", "64Mi"]);
     podrun.up_in("shop", &sleeper(t), "web", &["--volume", "data:/data"]);
     let text = podrun.run(&["pod", "describe", "shop"]).ok().stdout;
-    for word in ["shop", &uid, "web", "data", "emptyDir", "net", "ipc", "uts", &podrun.pid("web").to_string()] {
+    for word in ["shop", &uid, "web", "data", "emptyDir", "net", "ipc", "uts", &podrun.pid("web").to_string()]
+    {
         assert!(text.contains(word), "{word} is missing: {text}");
     }
     podrun.remove_pod("shop");
@@ -223,7 +230,10 @@ fn state_lists_the_containers_of_the_pod(t: &Test) {
     let containers = state["containers"].as_array().expect("a list");
     assert_eq!(containers.len(), 2, "{state}");
     let find = |id: &str| containers.iter().find(|c| c["id"] == id).cloned().expect("the container");
-    assert_eq!((&find("waiting")["state"], &find("running")["state"]), (&json!("Waiting"), &json!("Running")));
+    assert_eq!(
+        (&find("waiting")["state"], &find("running")["state"]),
+        (&json!("Waiting"), &json!("Running"))
+    );
     assert_eq!(find("running")["pid"], podrun.pid("running"));
     let want = format!("/pod{uid}/running");
     assert!(find("running")["cgroupPath"].as_str().is_some_and(|path| path.ends_with(&want)), "{state}");
@@ -252,7 +262,9 @@ fn containers_share_dev_shm_and_ipc(t: &Test) {
     podrun.pod("p", &[]);
     let writer = joining(t.shell("echo through memory > /dev/shm/note; sleep 300"));
     let out = podrun.up_in("p", &writer, "writer", &[]);
-    let reader = joining(t.shell("until test -s /dev/shm/note; do sleep 0.01; done; cat /dev/shm/note; ls -ld /dev/shm"));
+    let reader = joining(
+        t.shell("until test -s /dev/shm/note; do sleep 0.01; done; cat /dev/shm/note; ls -ld /dev/shm"),
+    );
     let seen = run_in(&podrun, "p", &reader, &[]).ok().stdout;
     assert!(seen.starts_with("through memory\ndrwxrwxrwt"), "{seen} {}", out.later());
     let facts = run_in(&podrun, "p", &joining(t.bundle()), &[]).ok().json();
@@ -274,12 +286,17 @@ fn containers_share_dev_shm_and_ipc(t: &Test) {
 fn etc_files_name_the_pod(t: &Test) {
     let podrun = t.podrun();
     podrun.pod("p", &["--hostname", "web-0"]);
-    let script = "cat /etc/hosts; echo ---; cat /etc/hostname; echo ---; hostname; echo ---; cat /etc/resolv.conf";
+    let script =
+        "cat /etc/hosts; echo ---; cat /etc/hostname; echo ---; hostname; echo ---; cat /etc/resolv.conf";
     let out = run_in(&podrun, "p", &joining(t.shell(script)), &[]).ok().stdout;
     let parts: Vec<&str> = out.split("---\n").collect();
     let names = |address: &str| -> Vec<String> {
         let lines = parts[0].lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        lines.filter(|words| words.first() == Some(&address)).flat_map(|words| words[1..].to_vec()).map(str::to_owned).collect()
+        lines
+            .filter(|words| words.first() == Some(&address))
+            .flat_map(|words| words[1..].to_vec())
+            .map(str::to_owned)
+            .collect()
     };
     assert!(names("127.0.0.1").contains(&"localhost".into()), "{out}");
     assert!(names("::1").contains(&"localhost".into()), "{out}");
@@ -359,7 +376,10 @@ fn empty_dir_is_one_directory_in_both(t: &Test) {
 
 fn empty_dir_in_memory_is_a_tmpfs_with_its_limit(t: &Test) {
     let podrun = t.podrun();
-    podrun.pod("p", &["--volume", "fast=emptyDir,medium=Memory,sizeLimit=1Mi", "--volume", "free=emptyDir,medium=Memory"]);
+    podrun.pod(
+        "p",
+        &["--volume", "fast=emptyDir,medium=Memory,sizeLimit=1Mi", "--volume", "free=emptyDir,medium=Memory"],
+    );
     let volumes = ["--volume", "fast:/fast", "--volume", "free:/free"];
     let facts = run_in(&podrun, "p", &joining(t.bundle()), &volumes).ok().json();
     assert_eq!(facts::mount(&facts, "/fast")["fstype"], "tmpfs");
@@ -380,7 +400,10 @@ fn volume_may_be_read_only(t: &Test) {
     let bundle = joining(t.bundle().args(&["/bin/probe", "facts", "--path", "/a", "--path", "/b"]));
     let out = run_in(&podrun, "p", &bundle, &["--volume", "data:/a:ro", "--volume", "data:/b"]).ok();
     let facts = out.json();
-    assert_eq!((&facts["paths"]["/a"]["write"], &facts["paths"]["/b"]["write"]), (&json!("EROFS"), &json!("ok")));
+    assert_eq!(
+        (&facts["paths"]["/a"]["write"], &facts["paths"]["/b"]["write"]),
+        (&json!("EROFS"), &json!("ok"))
+    );
     podrun.remove_pod("p");
 }
 
@@ -419,7 +442,11 @@ fn host_path_types_are_checked(t: &Test) {
         (&"/dev/null".to_owned(), "BlockDevice", false),
         (&file, "Nonsense", false),
     ] {
-        let volume = if kind.is_empty() { format!("v=hostPath:{path}") } else { format!("v=hostPath:{path},type={kind}") };
+        let volume = if kind.is_empty() {
+            format!("v=hostPath:{path}")
+        } else {
+            format!("v=hostPath:{path},type={kind}")
+        };
         let out = podrun.pod_create("p", &["--volume", &volume]);
         if good {
             out.ok();
@@ -481,13 +508,26 @@ fn unknown_volume_is_refused_before_anything_is_made(t: &Test) {
     let podrun = t.podrun();
     podrun.pod("p", &["--volume", "data=emptyDir"]);
     let bundle = sleeper(t);
-    for (word, words) in [("ghost:/x", &["ghost", "data"][..]), ("data", &["data"]), ("data:x", &["x"]), ("data:/x:no", &["no"])] {
+    for (word, words) in [
+        ("ghost:/x", &["ghost", "data"][..]),
+        ("data", &["data"]),
+        ("data:x", &["x"]),
+        ("data:/x:no", &["no"]),
+    ] {
         let out = podrun.run(&["create", "--bundle", bundle.text(), "--pod", "p", "--volume", word, "c"]);
         out.refused(words);
         assert_eq!(podrun.status("c"), None);
     }
     podrun.remove_pod("p");
-    for spec in ["data", "data=", "data=magic", "=emptyDir", "Data=emptyDir", "d=emptyDir,colour=blue", "d=hostPath:relative"] {
+    for spec in [
+        "data",
+        "data=",
+        "data=magic",
+        "=emptyDir",
+        "Data=emptyDir",
+        "d=emptyDir,colour=blue",
+        "d=hostPath:relative",
+    ] {
         let out = podrun.pod_create("q", &["--volume", spec]);
         if !matches!(out.code(), 1 | 2) || out.stderr.is_empty() {
             out.fail(&format!("{spec} is not refused"));
@@ -502,7 +542,8 @@ fn network_none_has_loopback_up(t: &Test) {
     let podrun = t.podrun();
     podrun.pod("p", &["--network", "none"]);
     let facts = run_in(&podrun, "p", &joining(t.bundle()), &[]).ok().json();
-    let up: Vec<&Value> = facts["interfaces"].as_array().expect("a list").iter().filter(|i| i["up"] == true).collect();
+    let up: Vec<&Value> =
+        facts["interfaces"].as_array().expect("a list").iter().filter(|i| i["up"] == true).collect();
     assert_eq!(up.len(), 1, "{}", facts["interfaces"]);
     assert_eq!(up[0]["name"], "lo");
     podrun.remove_pod("p");
@@ -531,9 +572,12 @@ fn limits_are_on_the_pods_cgroup(t: &Test) {
     let limited = sleeper(t).set("/linux/resources/memory", json!({"limit": 16 << 20}));
     podrun.up_in("p", &limited, "c", &[]);
     let pid = podrun.pid("c");
-    let pod = |controller: &str| cgroups::directory_of(pid, controller).parent().expect("the pod's").to_owned();
+    let pod =
+        |controller: &str| cgroups::directory_of(pid, controller).parent().expect("the pod's").to_owned();
     assert!(pod("memory").ends_with(format!("pods/pod{uid}")), "{:?}", pod("memory"));
-    let read = |controller, v1, v2| cgroups::read_limit(&pod(controller), if cgroups::is_v1(controller) { v1 } else { v2 });
+    let read = |controller, v1, v2| {
+        cgroups::read_limit(&pod(controller), if cgroups::is_v1(controller) { v1 } else { v2 })
+    };
     assert_eq!(read("memory", "memory.limit_in_bytes", "memory.max"), (64 << 20).to_string());
     assert_eq!(read("pids", "pids.max", "pids.max"), "20");
     if cgroups::is_v1("cpu") {
@@ -546,8 +590,12 @@ fn limits_are_on_the_pods_cgroup(t: &Test) {
     assert_eq!(cgroups::limit(pid, "memory", "memory.limit_in_bytes", "memory.max"), (16 << 20).to_string());
     let pause = cgroups::directory_of(podrun.pause_pid("p"), "memory");
     assert_eq!(pause, pod("memory").join("_pause"));
-    let answer = run_in(&podrun, "p", &joining(t.bundle().args(&["/bin/probe", "fork", "50"])), &[]).ok().json();
-    assert!(answer["made"].as_u64().is_some_and(|made| made < 20), "the pod's limit holds its containers: {answer}");
+    let answer =
+        run_in(&podrun, "p", &joining(t.bundle().args(&["/bin/probe", "fork", "50"])), &[]).ok().json();
+    assert!(
+        answer["made"].as_u64().is_some_and(|made| made < 20),
+        "the pod's limit holds its containers: {answer}"
+    );
     podrun.remove_pod("p");
     podrun.pod_create("p", &["--memory", "0"]).says(&["memory"]);
     assert_eq!(podrun.pod_names(), Vec::<String>::new());
@@ -566,7 +614,14 @@ fn default_cgroup_parent_is_podrun(t: &Test) {
 fn sysctls_hold_in_the_pod(t: &Test) {
     let podrun = t.podrun();
     podrun.pod("p", &["--sysctl", "net.ipv4.ip_forward=1", "--sysctl", "kernel.msgmax=4096"]);
-    let bundle = t.bundle().args(&["/bin/probe", "facts", "--sysctl", "net.ipv4.ip_forward", "--sysctl", "kernel.msgmax"]);
+    let bundle = t.bundle().args(&[
+        "/bin/probe",
+        "facts",
+        "--sysctl",
+        "net.ipv4.ip_forward",
+        "--sysctl",
+        "kernel.msgmax",
+    ]);
     let facts = run_in(&podrun, "p", &joining(bundle), &[]).ok().json();
     assert_eq!(facts["sysctls"], json!({"net.ipv4.ip_forward": "1", "kernel.msgmax": "4096"}));
     podrun.remove_pod("p");
@@ -574,7 +629,9 @@ fn sysctls_hold_in_the_pod(t: &Test) {
 
 fn sysctls_that_are_the_hosts_are_refused(t: &Test) {
     let podrun = t.podrun();
-    for (sysctl, network) in [("vm.swappiness=1", "none"), ("net.ipv4.ip_forward=1", "host"), ("kernel.hostname=x", "none")] {
+    for (sysctl, network) in
+        [("vm.swappiness=1", "none"), ("net.ipv4.ip_forward=1", "host"), ("kernel.hostname=x", "none")]
+    {
         let out = podrun.pod_create("p", &["--network", network, "--sysctl", sysctl]);
         let name = sysctl.split('=').next().unwrap_or_default();
         if !matches!(out.code(), 1 | 2) || !out.stderr.contains(name) {
@@ -736,7 +793,12 @@ fn pause_is_healed_by_any_command(t: &Test) {
 fn pod_without_pause_and_containers_has_failed_and_can_be_deleted(t: &Test) {
     let podrun = t.podrun();
     podrun.pod("p", &["--volume", "d=emptyDir,medium=Memory"]);
-    podrun.up_in("p", &joining(t.bundle().args(&["/bin/probe", "exit", "0"])), "ended", &["--volume", "d:/d"]);
+    podrun.up_in(
+        "p",
+        &joining(t.bundle().args(&["/bin/probe", "exit", "0"])),
+        "ended",
+        &["--volume", "d:/d"],
+    );
     podrun.wait_status("ended", "stopped");
     kill_pause(&podrun, "p");
     assert_eq!(podrun.pod_state("p")["phase"], "Failed");
@@ -804,8 +866,11 @@ fn pause_survives_signals_from_its_own_namespace(t: &Test) {
     let podrun = t.podrun();
     podrun.pod("p", &["--share-pid"]);
     let caps = json!(["CAP_KILL"]);
-    let bundle = joining(t.shell("for s in KILL HUP USR1 QUIT PIPE SEGV; do kill -$s 1; done; sleep 0.05; echo survived"));
-    let bundle = bundle.set("/process/capabilities", json!({"bounding": caps, "effective": caps, "permitted": caps}));
+    let bundle = joining(
+        t.shell("for s in KILL HUP USR1 QUIT PIPE SEGV; do kill -$s 1; done; sleep 0.05; echo survived"),
+    );
+    let bundle =
+        bundle.set("/process/capabilities", json!({"bounding": caps, "effective": caps, "permitted": caps}));
     let pid = podrun.pause_pid("p");
     let out = run_in(&podrun, "p", &bundle, &[]).ok();
     assert_eq!(out.stdout, "survived\n");
