@@ -1,21 +1,26 @@
 //! The podrun binary: seals itself, runs the command, prints the error once, chooses the exit code.
 
+#![no_main] // see podrun::sys::start
+
 use podrun::cli::{self, argv::Glance, exit, log, seal};
-use podrun::error::{Error, Result};
+use podrun::error::{Context, Error, Result};
+use podrun::sys::start;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
 
-fn main() -> ExitCode {
+podrun::entry!(podrun_main);
+
+fn podrun_main() -> i32 {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let glance = Glance::at(&words);
-    match sealed(words, &glance) {
-        Ok(code) => ExitCode::from(exit::for_program(code)),
+    let code = match start::prepare().context(|| "cannot open /dev/null").and_then(|()| sealed(words, &glance)) {
+        Ok(code) => exit::for_program(code),
         Err(error) => {
             show(&error, &glance);
-            ExitCode::from(exit::for_error(&glance, &error))
+            exit::for_error(&glance, &error)
         }
-    }
+    };
+    code.into()
 }
 
 fn sealed(words: Vec<OsString>, glance: &Glance) -> Result<i32> {

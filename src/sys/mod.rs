@@ -16,6 +16,7 @@ pub mod pty;
 pub mod random;
 pub mod seccomp;
 pub mod socket;
+pub mod start;
 
 use std::io;
 
