@@ -13,13 +13,14 @@ podrun::entry!(podrun_main);
 fn podrun_main() -> i32 {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let glance = Glance::at(&words);
-    let code = match start::prepare().context(|| "cannot open /dev/null").and_then(|()| sealed(words, &glance)) {
-        Ok(code) => exit::for_program(code),
-        Err(error) => {
-            show(&error, &glance);
-            exit::for_error(&glance, &error)
-        }
-    };
+    let code =
+        match start::prepare().context(|| "cannot open /dev/null").and_then(|()| sealed(words, &glance)) {
+            Ok(code) => exit::for_program(code),
+            Err(error) => {
+                show(&error, &glance);
+                exit::for_error(&glance, &error)
+            }
+        };
     code.into()
 }
 

@@ -41,8 +41,8 @@ impl Cgroup {
     /// # Errors
     /// When the group has processes or is frozen.
     pub fn refuse_in_use(&self) -> Result<()> {
-        let there = self.groups.iter().filter(|group| group.dir.exists());
-        there.map(Group::refuse_in_use).collect()
+        let mut there = self.groups.iter().filter(|group| group.dir.exists());
+        there.try_for_each(Group::refuse_in_use)
     }
 
     fn create_in(&self, group: &Group, made: &mut Made) -> Result<()> {

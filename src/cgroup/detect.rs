@@ -79,7 +79,11 @@ impl Hierarchies {
     pub fn own(&self) -> Result<Cgroup> {
         let group = |h: &Hierarchy| {
             let own = h.own.as_deref()?;
-            Some(super::Group { controllers: h.controllers.clone(), mount: h.mount.clone(), dir: h.mount.join(own) })
+            Some(super::Group {
+                controllers: h.controllers.clone(),
+                mount: h.mount.clone(),
+                dir: h.mount.join(own),
+            })
         };
         let groups: Vec<_> = self.list.iter().filter_map(group).collect();
         if groups.is_empty() {

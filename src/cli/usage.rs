@@ -11,7 +11,7 @@ pub fn from_clap(error: &clap::Error) -> Error {
     let message = match missing_value(error) {
         // In the words of Go's flag package, which Podman looks for.
         Some(flag) => format!("flag needs an argument: {flag}"),
-        None => first.strip_prefix("error: ").unwrap_or(&first).to_owned(),
+        None => shortened(error, first.strip_prefix("error: ").unwrap_or(&first)),
     };
     let (mut tips, mut usage) = (Vec::new(), None);
     for paragraph in paragraphs {
@@ -32,6 +32,18 @@ pub fn from_clap(error: &clap::Error) -> Error {
         .or(usage)
         .unwrap_or_else(|| "podrun COMMAND --help tells what it takes".to_owned());
     Error::new(Kind::Usage, message).hint(remedy)
+}
+
+/// clap repeats a wrong value whole, however long it is.
+fn shortened(error: &clap::Error, message: &str) -> String {
+    const LONGEST: usize = 64;
+    match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) if value.chars().count() > LONGEST => {
+            let start: String = value.chars().take(LONGEST).collect();
+            message.replace(value.as_str(), &format!("{start}..."))
+        }
+        _ => message.to_owned(),
+    }
 }
 
 fn one_line(paragraph: &str) -> String {

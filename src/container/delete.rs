@@ -1,8 +1,8 @@
 //! Removing a container, whole or half-made, without a trace.
 
+use super::record::{self, Record, Stage, Status};
 use super::{Host, config};
 use crate::cgroup;
-use super::record::{self, Record, Stage, Status};
 use crate::error::{Context, Error, Result};
 use crate::model::ids::ContainerId;
 use crate::state::lock::DirectoryLock;

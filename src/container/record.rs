@@ -87,8 +87,10 @@ impl Record {
     pub fn read(directory: &Path) -> Result<Option<Self>> {
         let Some(bytes) = atomic::read(directory, layout::container::STATE)? else { return Ok(None) };
         let damaged = || format!("cannot understand {:?}", directory.join(layout::container::STATE));
-        let hint = "it is damaged or of another version of podrun; `podrun delete --force ID` removes the container";
-        let record: Self = serde_json::from_slice(&bytes).context(damaged).map_err(|error| error.hint(hint))?;
+        let hint =
+            "it is damaged or of another version of podrun; `podrun delete --force ID` removes the container";
+        let record: Self =
+            serde_json::from_slice(&bytes).context(damaged).map_err(|error| error.hint(hint))?;
         if record.version == VERSION {
             Ok(Some(record))
         } else {

@@ -126,7 +126,9 @@ mod tests {
     #[test]
     fn round_trips() {
         let failure = Failure { errno: 2, text: "cannot mount é".into(), hint: "create it".into() };
-        for message in [FromInit::Ready, FromInit::Detached, FromInit::Warn("w".into()), FromInit::Failed(failure)] {
+        for message in
+            [FromInit::Ready, FromInit::Detached, FromInit::Warn("w".into()), FromInit::Failed(failure)]
+        {
             assert_eq!(FromInit::decode(&message.encode()).unwrap(), message);
         }
         assert_eq!(ToInit::decode(&ToInit::Go.encode()).unwrap(), ToInit::Go);

@@ -77,10 +77,16 @@ pub fn set_identity(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
 ///
 /// Rust ignores SIGPIPE at start-up, and callers may block or ignore anything; both survive execve.
 pub fn reset_signals() -> io::Result<()> {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SIGKILL and SIGSTOP cannot be changed; libc keeps 32 and 33 for itself. Both are refused, harmlessly.
-        // SAFETY: SIG_DFL is a valid disposition for every signal, and no handler of ours is lost that matters.
-        let _previous = unsafe { libc::signal(signal, libc::SIG_DFL) };
+    const SIGNALS: libc::c_long = 64;
+    const MASK_BYTES: usize = 8;
+    // Zeroes are SIG_DFL, no flags, no restorer, an empty mask. Raw, because glibc refuses to touch the signals 32 and
+    // 33, which it keeps for itself and which its posix_spawn leaves ignored.
+    let default = [0u64; 4];
+    let none = std::ptr::null_mut::<u64>();
+    for signal in 1..=SIGNALS {
+        // SAFETY: `default` is as large as the kernel's struct sigaction and lives until the call returns; no handler
+        // of ours is lost that is still wanted. The kernel refuses SIGKILL and SIGSTOP (EINVAL), which have no other.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, MASK_BYTES) };
     }
     let empty = nix::sys::signal::SigSet::empty();
     Ok(nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&empty), None)?)

@@ -32,7 +32,10 @@ macro_rules! entry {
         /// The entry that the C library calls.
         #[allow(unsafe_code, reason = "the name is the C library's, and nothing else here has it")]
         #[unsafe(no_mangle)]
-        pub extern "C" fn main(_count: core::ffi::c_int, _words: *const *const core::ffi::c_char) -> core::ffi::c_int {
+        pub extern "C" fn main(
+            _count: core::ffi::c_int,
+            _words: *const *const core::ffi::c_char,
+        ) -> core::ffi::c_int {
             $main()
         }
     };
