@@ -129,24 +129,34 @@ pub fn make(
         .context_as(Kind::User, || format!("cannot use bundle {:?}", request.bundle))
         .context(title)?;
     let config = config::load(&bundle).context(title)?;
-    let directory = reserve(host, &request.id)?;
-    let mut record = Record::new(request.id.clone(), bundle)?;
+    let (directory, mut record) = reserve(host, &request.id, bundle)?;
     make_reserved(host, request, source, begin, relay, config, &directory, &mut record)
         .map_err(|error| undo(host, &record, error))
         .context(title)
 }
 
-/// Reserves the id by making its directory.
-fn reserve(host: &Host, id: &ContainerId) -> Result<PathBuf> {
+/// Reserves the id by making its directory, and says in it who is at work.
+fn reserve(host: &Host, id: &ContainerId, bundle: PathBuf) -> Result<(PathBuf, Record)> {
     let directory = host.layout.container(id);
+    let record = Record::new(id.clone(), bundle)?;
     atomic::make_directories(&host.layout.containers())?;
     match nix::unistd::mkdir(&directory, Mode::S_IRWXU) {
-        Ok(()) => Ok(directory),
+        Ok(()) => {}
         Err(nix::errno::Errno::EEXIST) => {
-            Err(Error::new(Kind::Exists, format!("container {:?} already exists", id.as_str()))
-                .hint(format!("choose another id, or delete it: podrun delete {id}")))
+            return Err(Error::new(Kind::Exists, format!("container {:?} already exists", id.as_str()))
+                .hint(format!("choose another id, or delete it: podrun delete {id}")));
         }
-        Err(error) => Err(error).context(|| format!("cannot create directory {directory:?}")),
+        Err(error) => return Err(error).context(|| format!("cannot create directory {directory:?}")),
+    }
+    match record.write(&directory) {
+        Ok(()) => Ok((directory, record)),
+        Err(error) if error.kind() == Kind::NotFound => Err(record.deleted_meanwhile()),
+        Err(error) => match std::fs::remove_dir(&directory) {
+            Ok(()) => Err(error),
+            Err(second) => {
+                Err(Error::host(format!("{error}; and {directory:?} cannot be removed")).because(second))
+            }
+        },
     }
 }
 
@@ -192,7 +202,7 @@ fn make_reserved(
         .flatten()
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect::<BTreeMap<_, _>>();
-    record.write(directory)?;
+    record.commit(directory)?;
     if let (Some(pod), Some(uid)) = (source, &record.pod) {
         pod.confirm(uid)?;
     }
@@ -292,7 +302,6 @@ fn hand_over(
     wait_ready(link)?;
     let mut whole = record.clone();
     whole.init = Some(ProcessRef::of(child.pid)?);
-    whole.stage = super::record::Stage::Created;
     whole.commit(directory)?;
     *record = whole;
     publish(child, request.pid_file.as_deref(), pidfd_socket)

@@ -1,15 +1,19 @@
 //! Removing a container, whole or half-made, without a trace.
 
-use super::record::{self, Record, Stage, Status};
+use super::record::{self, Record, Status};
 use super::{Host, config};
 use crate::cgroup;
 use crate::error::{Context, Error, Result};
 use crate::model::ids::ContainerId;
 use crate::state::lock::DirectoryLock;
+use crate::state::process::ProcessRef;
 use crate::sys::pidfd;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
+
+/// How long a command that is making a container may take to notice that it is being deleted.
+const MAKER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a killed process may take to end before we say so.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
@@ -21,9 +25,9 @@ const KILL_DEADLINE: Duration = Duration::from_secs(10);
 pub fn delete(host: &Host, id: &ContainerId, force: bool) -> Result<()> {
     let title = || format!("cannot delete container {:?}", id.as_str());
     let directory = host.layout.container(id);
-    let claimed = match claim(&directory, force).context(title)? {
+    let claimed = match claim_in_turn(&directory, force).context(title)? {
         Claim::Missing if force => return Ok(()),
-        Claim::Missing => return Err(record::not_found(id)),
+        Claim::Missing | Claim::Taken(_) => return Err(record::not_found(id)),
         Claim::Damaged => return destroy_damaged(host, id).context(title),
         Claim::Ours(record) => record,
     };
@@ -48,10 +52,34 @@ fn destroy_damaged(host: &Host, id: &ContainerId) -> Result<()> {
 
 enum Claim {
     Missing,
+    /// Another command is deleting it.
+    Taken(ProcessRef),
     /// The record cannot be read.
     Damaged,
     /// A record, or none where a command died before it wrote one: then nothing else was made.
     Ours(Option<Box<Record>>),
+}
+
+/// Claims the container; where another command is deleting it, `force` waits for that one, since with `force` it is no
+/// error that the container is gone.
+fn claim_in_turn(directory: &Path, force: bool) -> Result<Claim> {
+    loop {
+        let other = match claim(directory, force)? {
+            Claim::Taken(other) => other,
+            claimed => return Ok(claimed),
+        };
+        let busy = || Error::user(format!("process {} is deleting it", other.pid));
+        match other.open()? {
+            None => {}
+            Some(_) if !force => return Err(busy()),
+            Some(pidfd) => {
+                let ended = pidfd::wait_exit(pidfd.as_fd(), KILL_DEADLINE);
+                if !ended.context(|| format!("cannot wait for process {}", other.pid))? {
+                    return Err(busy().hint("end that process, then try again"));
+                }
+            }
+        }
+    }
 }
 
 /// Marks the record as being deleted by us, so that of two commands one does it and the other says so.
@@ -62,15 +90,15 @@ fn claim(directory: &Path, force: bool) -> Result<Claim> {
         Ok(None) if force => return Ok(Claim::Ours(None)),
         Err(_) if force => return Ok(Claim::Damaged),
         Ok(None) => {
-            return Err(Error::user("it was never made whole").hint("podrun delete --force removes it"));
+            return Err(Error::user("it is being created, or its creation was cut short")
+                .hint("podrun delete --force removes it"));
         }
         Err(error) => return Err(error),
     };
-    if record.stage == Stage::Deleting
-        && let Some(worker) = &record.worker
-        && worker.is_alive()?
+    if let Some(deleter) = &record.deleter
+        && deleter.is_alive()?
     {
-        return Err(Error::user(format!("process {} is deleting it", worker.pid)));
+        return Ok(Claim::Taken(deleter.clone()));
     }
     match record.status(directory)? {
         Status::Stopped => {}
@@ -82,8 +110,7 @@ fn claim(directory: &Path, force: bool) -> Result<Claim> {
                 .hint("stop it first (podrun kill), or delete it with --force"));
         }
     }
-    record.stage = Stage::Deleting;
-    record.worker = Some(record::own_process()?);
+    record.deleter = Some(record::own_process()?);
     record.write(directory)?;
     Ok(Claim::Ours(Some(Box::new(record))))
 }
@@ -95,6 +122,7 @@ fn claim(directory: &Path, force: bool) -> Result<Claim> {
 pub fn destroy(host: &Host, id: &ContainerId, record: Option<&Record>) -> Result<()> {
     let mut errors = Vec::new();
     if let Some(record) = record {
+        wait_for_maker(record)?;
         errors.extend(kill_all(record).err());
         if let Some(cgroup) = &record.cgroup {
             errors.extend(cgroup.remove().err());
@@ -106,8 +134,26 @@ pub fn destroy(host: &Host, id: &ContainerId, record: Option<&Record>) -> Result
     Error::all("cannot remove everything", errors)
 }
 
+/// Waits until a command that is still making the container has given up, as it does when it sees the deleter on
+/// record: what it makes until then is removed with the rest. One that hangs is killed, and its init with it.
+fn wait_for_maker(record: &Record) -> Result<()> {
+    if record.init.is_some() || record.maker == record::own_process()? {
+        return Ok(());
+    }
+    let Some(maker) = record.maker.open()? else { return Ok(()) };
+    let title = || format!("cannot wait for process {}, which is creating it", record.maker.pid);
+    if pidfd::wait_exit(maker.as_fd(), MAKER_DEADLINE).context(title)? {
+        return Ok(());
+    }
+    record.maker.signal(libc::SIGKILL).context(title)?;
+    match pidfd::wait_exit(maker.as_fd(), KILL_DEADLINE).context(title)? {
+        true => Ok(()),
+        false => Err(Error::host("it does not end")).context(title),
+    }
+}
+
 fn kill_all(record: &Record) -> Result<()> {
-    let init = record.init.as_ref().map(crate::state::process::ProcessRef::open).transpose()?.flatten();
+    let init = record.init.as_ref().map(ProcessRef::open).transpose()?.flatten();
     if let Some(init) = &init {
         match pidfd::send_signal(init.as_fd(), libc::SIGKILL) {
             Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {

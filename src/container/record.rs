@@ -1,7 +1,7 @@
 //! A container's record on disk, and what it says together with the kernel about the container's state.
 //!
-//! The record has three stages: `creating` (reserved; its cgroup is on record before it is made), `created` (init is on
-//! record) and `deleting`. Whether init still waits for `start` is not stored but seen: the FIFO then has a reader.
+//! It has no init as long as a command makes the container, and a deleter as soon as a command unmakes it. Whether init
+//! still waits for `start` is not stored but seen: the FIFO then has a reader.
 
 use super::Host;
 use crate::cgroup::Cgroup;
@@ -19,18 +19,6 @@ use std::path::{Path, PathBuf};
 /// The version of the record's format.
 const VERSION: u32 = 1;
 
-/// How far the container's making, or unmaking, has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Stage {
-    /// A command is making it.
-    Creating,
-    /// It was made.
-    Created,
-    /// A command is deleting it.
-    Deleting,
-}
-
 /// The record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -38,10 +26,10 @@ pub struct Record {
     version: u32,
     /// The container's id.
     pub id: ContainerId,
-    /// See [`Stage`].
-    pub stage: Stage,
-    /// The command that is making or deleting it.
-    pub worker: Option<ProcessRef>,
+    /// The command that made it, or is making it.
+    pub maker: ProcessRef,
+    /// The command that is deleting it; it waits for a maker that is still at work.
+    pub deleter: Option<ProcessRef>,
     /// Init, once it is made.
     pub init: Option<ProcessRef>,
     /// The container's groups.
@@ -67,8 +55,8 @@ impl Record {
         Ok(Self {
             version: VERSION,
             id,
-            stage: Stage::Creating,
-            worker: Some(own_process()?),
+            maker: own_process()?,
+            deleter: None,
             init: None,
             cgroup: None,
             bundle,
@@ -107,34 +95,32 @@ impl Record {
         atomic::replace(directory, layout::container::STATE, &bytes, Durability::Boot)
     }
 
-    /// Writes the record if the one on disk is still of this making: somebody may have begun to delete it.
+    /// Writes the record if the one on disk is still of this making, and nobody has begun to delete it.
     ///
     /// # Errors
     /// When the container was deleted meanwhile.
     pub fn commit(&self, directory: &Path) -> Result<()> {
         let Some(_lock) = DirectoryLock::take(directory)? else { return Err(self.deleted_meanwhile()) };
         match Self::read(directory)? {
-            Some(now) if now.stage == Stage::Creating && now.worker == self.worker => self.write(directory),
+            Some(now) if now.deleter.is_none() && now.maker == self.maker => self.write(directory),
             _ => Err(self.deleted_meanwhile()),
         }
     }
 
-    /// Marks the container, which this process made and cannot finish, as being deleted by it; false when it is not
-    /// this process's any more.
+    /// Marks the container, which this process made and cannot finish, as being deleted by it; false when somebody
+    /// else deletes it, or has.
     ///
     /// # Errors
     /// When the record cannot be read or written.
     pub fn claim_back(&self, directory: &Path) -> Result<bool> {
         let Some(_lock) = DirectoryLock::take(directory)? else { return Ok(false) };
         match Self::read(directory)? {
-            Some(mut now) if now.stage != Stage::Deleting && now.worker == self.worker => {
-                now.stage = Stage::Deleting;
+            Some(mut now) if now.deleter.is_none() && now.maker == self.maker => {
+                now.deleter = Some(self.maker.clone());
                 now.write(directory)?;
                 Ok(true)
             }
-            // Reserved, and nothing made yet.
-            None => Ok(true),
-            Some(_) => Ok(false),
+            _ => Ok(false),
         }
     }
 
@@ -216,11 +202,9 @@ impl Record {
     /// # Errors
     /// When /proc or the freezer cannot be read.
     pub fn status(&self, directory: &Path) -> Result<Status> {
-        if self.stage == Stage::Creating {
-            let alive = self.worker.as_ref().map_or(Ok(false), ProcessRef::is_alive)?;
-            return Ok(if alive { Status::Creating } else { Status::Stopped });
-        }
-        let Some(init) = &self.init else { return Ok(Status::Stopped) };
+        let Some(init) = &self.init else {
+            return Ok(if self.maker.is_alive()? { Status::Creating } else { Status::Stopped });
+        };
         if !init.is_alive()? {
             return Ok(Status::Stopped);
         }
