@@ -29,6 +29,7 @@ pub fn cases() -> Vec<Case> {
         case!(sysctls_are_set),
         case!(sysctl_outside_the_namespaces_is_refused),
         case!(environment_is_exactly_the_given_one),
+        case!(standard_streams_can_be_opened_by_the_user),
         case!(command_is_found_in_the_path_of_the_config),
         case!(working_directory_is_made_and_entered),
         case!(working_directory_that_is_a_file_is_refused),
@@ -296,6 +297,17 @@ fn environment_is_exactly_the_given_one(t: &Test) {
     // runc adds HOME from the image's passwd file when the config has none; no variable of the caller's comes in.
     have.retain(|variable| variable != "HOME=/root" && variable != "HOME=/");
     assert_eq!(have, ["PATH=/bin", "A=1", "B=with = and blank", "EMPTY="]);
+}
+
+fn standard_streams_can_be_opened_by_the_user(t: &Test) {
+    let podrun = t.podrun();
+    let bundle = t
+        .shell("echo out > /dev/stdout; echo err > /dev/stderr")
+        .set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    // A pipe belongs to who made it; programs such as nginx open /dev/stdout by name.
+    let script = "\"$@\" 2>&1 | cat";
+    let cmd = podrun.cmd(&["run", "--bundle", bundle.text(), "c"]);
+    assert_eq!(cmd.under(["sh", "-c", script, "sh"]).run().ok().stdout, "out\nerr\n");
 }
 
 fn command_is_found_in_the_path_of_the_config(t: &Test) {

@@ -11,6 +11,7 @@ pub fn cases() -> Vec<Case> {
         case!(exec_passes_the_exit_code),
         case!(exec_prints_and_reads),
         case!(exec_takes_environment_user_and_directory),
+        case!(exec_variable_replaces_the_containers),
         case!(exec_takes_a_process_file),
         case!(exec_has_the_containers_capabilities_and_an_empty_inheritable_set),
         case!(exec_adds_capabilities_when_told),
@@ -98,6 +99,15 @@ fn exec_takes_environment_user_and_directory(t: &Test) {
         (&json!(1000), &json!(1001), &json!("/tmp"))
     );
     assert!(facts["groups"].as_array().is_some_and(|g| g.contains(&json!(2000))), "{}", facts["groups"]);
+    podrun.remove("c");
+}
+
+fn exec_variable_replaces_the_containers(t: &Test) {
+    let podrun = t.podrun();
+    running(t, &podrun, t.bundle().set("/process/env", json!(["PATH=/bin", "A=1"])));
+    let env = facts::strings(&facts_of(&podrun, &["-e", "A=2", "-e", "A=3"])["env"]);
+    let of_a: Vec<&String> = env.iter().filter(|variable| variable.starts_with("A=")).collect();
+    assert_eq!(of_a, ["A=3"], "getenv(3) takes the first of several");
     podrun.remove("c");
 }
 

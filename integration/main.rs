@@ -11,11 +11,14 @@ mod config_process;
 mod config_refused;
 mod config_resources;
 mod containerd;
+mod crash;
+mod differential;
 mod exec;
 mod harness;
 mod oci_lifecycle;
 mod pods;
 mod races;
+mod security;
 mod shim;
 
 fn main() -> std::process::ExitCode {
@@ -29,6 +32,9 @@ fn main() -> std::process::ExitCode {
         pods::cases(),
         exec::cases(),
         races::cases(),
+        differential::cases(),
+        crash::cases(),
+        security::cases(),
         shim::cases(),
         containerd::cases(),
     ];

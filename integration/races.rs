@@ -1,6 +1,6 @@
 //! Two commands on one id at the same time: one success and one clear error, and nothing left behind.
 
-use crate::harness::{Bundle, Case, Outcome, Runtime, Test, case, eventually, pods, proc};
+use crate::harness::{Bundle, Case, Outcome, Runtime, Test, case, eventually, note, pods, proc};
 use std::time::Instant;
 
 /// How often each race is run.
@@ -87,7 +87,7 @@ fn create_against_delete(t: &Test) {
         made += usize::from(ok_or_says(&create, &["deleted", "deleting", "being created", "does not exist"]));
         clean(t, &podrun, "c");
     }
-    println!("create won {made} of {ROUNDS} times");
+    note(&format!("create won {made} of {ROUNDS} times"));
 }
 
 fn create_against_plain_delete(t: &Test) {
@@ -193,7 +193,7 @@ fn pod_create_against_pod_delete(t: &Test) {
         made += usize::from(ok_or_says(&create, &["deleted", "deleting", "is gone", "not found"]));
         clean_pod(t, &podrun, "p");
     }
-    println!("create won {made} of {ROUNDS} times");
+    note(&format!("create won {made} of {ROUNDS} times"));
 }
 
 fn pod_delete_against_pod_delete(t: &Test) {
@@ -271,7 +271,7 @@ fn fifty_concurrent_creates(t: &Test) {
     let list = podrun.run(&["list", "-f", "json"]).ok().json();
     assert!(list.as_array().expect("a list").iter().all(|c| c["status"] == "running"), "{list}");
     all(&|id| ["delete", "--force", id].map(str::to_owned).into());
-    println!("{COUNT} containers in {} ms", began.elapsed().as_millis());
+    note(&format!("{COUNT} containers in {} ms", began.elapsed().as_millis()));
     clean(t, &podrun, "c0");
 }
 

@@ -10,6 +10,9 @@ pub const SKIPPED: i32 = 77;
 /// What stands before the reason.
 pub const SKIP_MARK: &str = "SKIP: ";
 
+/// What stands before a line that the runner prints even of a test that passes.
+pub const NOTE_MARK: &str = "NOTE: ";
+
 /// Name of the variable that tells the body its private directory.
 pub const PLACE: &str = "PODRUN_TEST_PLACE";
 
@@ -82,6 +85,11 @@ impl Test {
         self.bundles.set(number + 1);
         Bundle::make(&self.place.join(format!("b{number}")), rootfs)
     }
+}
+
+/// Tells a person something about a test that passes.
+pub fn note(text: &str) {
+    println!("{NOTE_MARK}{text}");
 }
 
 /// Ends the test here as skipped: the machine lacks what it is about.

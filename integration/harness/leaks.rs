@@ -187,6 +187,12 @@ fn files_below(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The top cgroups of a warden's corner, as its runner sees them.
+pub fn corner_groups(warden: u32) -> Vec<PathBuf> {
+    let name = format!("{CGROUPS}{warden}");
+    groups_named(&name, |own| format!("{own}/{name}"))
+}
+
 /// Below each process's own group, where containers go by default, and below the root, where pods are sent.
 fn groups_named(name: &str, below_own: impl Fn(&str) -> String) -> Vec<PathBuf> {
     let groups = cgroups::hierarchies("self");

@@ -22,7 +22,7 @@ pub mod sources;
 pub mod wait;
 pub mod warden;
 
-pub use body::{Test, skip};
+pub use body::{Test, note, skip};
 pub use bundle::Bundle;
 pub use case::Case;
 pub(crate) use case::case;

@@ -1,6 +1,6 @@
 //! The list of tests, run by libtest-mimic: two at a time, each under its warden; and what must hold of the whole run.
 
-use super::{Case, body, cgroups, leaks, machine, proc, sources, warden};
+use super::{Case, body, leaks, machine, proc, sources, warden};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::collections::BTreeSet;
 use std::io::{Read, Seek, Write};
@@ -16,6 +16,7 @@ const THREADS: usize = 2;
 struct Tally {
     ran: Mutex<BTreeSet<&'static str>>,
     skipped: Mutex<BTreeSet<&'static str>>,
+    wardens: Mutex<BTreeSet<u32>>,
     turn: RwLock<()>,
 }
 
@@ -66,7 +67,11 @@ fn trial(case: Case, tally: Arc<Tally>) -> Trial {
             _among = tally.turn.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         remember(&tally.ran, case.name);
-        let (status, output) = under_warden(&case)?;
+        let (status, output) = under_warden(&case, &tally)?;
+        // What tests of attacks and crashes want a person to see: how much they really did.
+        for line in output.lines().filter_map(|line| line.strip_prefix(body::NOTE_MARK)) {
+            println!("NOTE {}: {line}", case.name);
+        }
         match status.code() {
             Some(0) => Ok(Completion::Completed),
             Some(body::SKIPPED) => {
@@ -92,16 +97,18 @@ fn remember(set: &Mutex<BTreeSet<&'static str>>, name: &'static str) {
     set.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name);
 }
 
-fn under_warden(case: &Case) -> Result<(ExitStatus, String), Failed> {
+fn under_warden(case: &Case, tally: &Tally) -> Result<(ExitStatus, String), Failed> {
     // A file, not a pipe: whatever a test leaves running would keep a pipe open.
     let mut output = nix::sys::memfd::memfd_create(c"output", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)
         .map(std::fs::File::from)?;
-    let status = Command::new("/proc/self/exe")
+    let mut child = Command::new("/proc/self/exe")
         .args(["--warden", case.name])
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
-        .status()?;
+        .spawn()?;
+    tally.wardens.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(child.id());
+    let status = child.wait()?;
     let mut text = Vec::new();
     output.rewind()?;
     output.read_to_end(&mut text)?;
@@ -123,13 +130,13 @@ fn complaints(cases: &[Case], tally: &Tally, subreaper: std::io::Result<()>) -> 
     let me = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
     let stragglers =
         proc::children(me).into_iter().map(|pid| format!("process {pid}: {}", proc::command_line(pid)));
-    let mounts = proc::mounts("self").into_iter().filter(|mount| mount.point.starts_with(leaks::PLACES));
-    let groups = cgroups::hierarchies("self").into_iter().flat_map(|h| cgroups::tree(&h.directory(&h.own)));
-    let left = stragglers.chain(mounts.map(|mount| format!("mount {}", mount.point))).chain(
-        groups
-            .filter(|path| path.to_string_lossy().contains(leaks::CGROUPS) && path.is_dir())
-            .map(|path| format!("cgroup {}", path.display())),
-    );
+    // Other runs may be under way on this machine: only this one's corners count.
+    let wardens = tally.wardens.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mounts = proc::mounts("self");
+    let of_ours = |mount: &&proc::Mount| wardens.iter().any(|pid| mount.concerns(&warden::place_of(*pid)));
+    let mounts = mounts.iter().filter(of_ours).map(|mount| format!("mount {}", mount.point));
+    let groups = wardens.iter().flat_map(|pid| leaks::corner_groups(*pid)).filter(|path| path.is_dir());
+    let left = stragglers.chain(mounts).chain(groups.map(|path| format!("cgroup {}", path.display())));
     found.extend(left.map(|what| format!("left by the run: {what}")));
     found
 }
