@@ -23,7 +23,7 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn limited(t: &Test, resources: Value) -> Bundle {
+fn limited(t: &Test, resources: &Value) -> Bundle {
     t.bundle().args(&["/bin/probe", "sleep", "60"]).edit(|config| {
         for (name, value) in resources.as_object().expect("an object") {
             config["linux"]["resources"][name] = value.clone();
@@ -33,7 +33,7 @@ fn limited(t: &Test, resources: Value) -> Bundle {
 
 fn memory_limits(t: &Test) {
     let podrun = t.podrun();
-    podrun.create(&limited(t, json!({"memory": {"limit": 64 << 20, "reservation": 32 << 20}})), "c");
+    podrun.create(&limited(t, &json!({"memory": {"limit": 64 << 20, "reservation": 32 << 20}})), "c");
     let pid = podrun.pid("c");
     assert_eq!(cgroups::limit(pid, "memory", "memory.limit_in_bytes", "memory.max"), (64 << 20).to_string());
     assert_eq!(
@@ -41,7 +41,7 @@ fn memory_limits(t: &Test) {
         (32 << 20).to_string()
     );
     podrun.remove("c");
-    podrun.create(&limited(t, json!({"memory": {"limit": -1}})), "unlimited");
+    podrun.create(&limited(t, &json!({"memory": {"limit": -1}})), "unlimited");
     let limit = cgroups::limit(podrun.pid("unlimited"), "memory", "memory.limit_in_bytes", "memory.max");
     assert!(limit == "max" || limit.parse::<u64>().is_ok_and(|bytes| bytes > 1 << 60), "{limit}");
     podrun.remove("unlimited");
@@ -49,7 +49,7 @@ fn memory_limits(t: &Test) {
 
 fn cpu_limits(t: &Test) {
     let podrun = t.podrun();
-    podrun.create(&limited(t, json!({"cpu": {"shares": 512, "quota": 50_000, "period": 100_000}})), "c");
+    podrun.create(&limited(t, &json!({"cpu": {"shares": 512, "quota": 50_000, "period": 100_000}})), "c");
     let pid = podrun.pid("c");
     if cgroups::is_v1("cpu") {
         let directory = cgroups::directory_of(pid, "cpu");
@@ -70,29 +70,29 @@ fn cpu_limits(t: &Test) {
 
 fn cpuset_limits(t: &Test) {
     let podrun = t.podrun();
-    podrun.create(&limited(t, json!({"cpu": {"cpus": "0", "mems": "0"}})), "c");
+    podrun.create(&limited(t, &json!({"cpu": {"cpus": "0", "mems": "0"}})), "c");
     let pid = podrun.pid("c");
     assert_eq!(cgroups::limit(pid, "cpuset", "cpuset.cpus", "cpuset.cpus"), "0");
     assert_eq!(cgroups::limit(pid, "cpuset", "cpuset.mems", "cpuset.mems"), "0");
     assert_eq!(proc::status_field(pid, "Cpus_allowed_list").as_deref(), Some("0"));
     podrun.remove("c");
-    let missing = limited(t, json!({"cpu": {"cpus": "4000"}}));
+    let missing = limited(t, &json!({"cpu": {"cpus": "4000"}}));
     podrun.run(&["create", "--bundle", missing.text(), "c"]).refused(&["cpus", "4000"]);
 }
 
 fn pids_limit(t: &Test) {
     let podrun = t.podrun();
-    let bundle = limited(t, json!({"pids": {"limit": 10}})).args(&["/bin/probe", "fork", "50"]);
+    let bundle = limited(t, &json!({"pids": {"limit": 10}})).args(&["/bin/probe", "fork", "50"]);
     let answer = podrun.run_bundle(&bundle, "c").ok().json();
     assert_eq!((&answer["made"], &answer["refused"]), (&json!(9), &json!("EAGAIN")), "init is the tenth");
-    podrun.create(&limited(t, json!({"pids": {"limit": 10}})), "c");
+    podrun.create(&limited(t, &json!({"pids": {"limit": 10}})), "c");
     assert_eq!(cgroups::limit(podrun.pid("c"), "pids", "pids.max", "pids.max"), "10");
     podrun.remove("c");
 }
 
 fn limits_hold_before_the_program_starts(t: &Test) {
     let podrun = t.podrun();
-    podrun.create(&limited(t, json!({"pids": {"limit": 7}, "memory": {"limit": 64 << 20}})), "c");
+    podrun.create(&limited(t, &json!({"pids": {"limit": 7}, "memory": {"limit": 64 << 20}})), "c");
     // The shim reads limits and statistics from the group of the pid that `create` wrote.
     let pid = podrun.pid("c");
     assert_eq!(proc::status_field(pid, "Name").as_deref(), Some("podrun:init"));
@@ -105,9 +105,9 @@ fn limits_hold_before_the_program_starts(t: &Test) {
 fn out_of_memory_kills_the_container(t: &Test) {
     let podrun = t.podrun();
     let memory = json!({"memory": {"limit": 32 << 20, "swap": 32 << 20}});
-    let bundle = limited(t, memory).args(&["/bin/probe", "alloc", "200"]);
+    let bundle = limited(t, &memory).args(&["/bin/probe", "alloc", "200"]);
     podrun.run_bundle(&bundle, "c").exits(137);
-    let enough = limited(t, json!({"memory": {"limit": 256 << 20}})).args(&["/bin/probe", "alloc", "64"]);
+    let enough = limited(t, &json!({"memory": {"limit": 256 << 20}})).args(&["/bin/probe", "alloc", "64"]);
     podrun.run_bundle(&enough, "c").ok();
 }
 
@@ -119,7 +119,7 @@ fn corner_path(name: &str) -> String {
 fn cgroups_path_is_used(t: &Test) {
     let podrun = t.podrun();
     let path = corner_path("podrun/own");
-    podrun.create(&limited(t, json!({"pids": {"limit": 5}})).set("/linux/cgroupsPath", json!(path)), "c");
+    podrun.create(&limited(t, &json!({"pids": {"limit": 5}})).set("/linux/cgroupsPath", json!(path)), "c");
     let pid = podrun.pid("c");
     assert!(cgroups::directory_of(pid, "pids").ends_with(path.trim_start_matches('/')));
     assert!(cgroups::directory_of(pid, "memory").ends_with(path.trim_start_matches('/')));
@@ -130,7 +130,7 @@ fn cgroups_path_is_used(t: &Test) {
 
 fn cgroups_path_that_is_relative_stays_below_our_own(t: &Test) {
     let podrun = t.podrun();
-    podrun.create(&limited(t, json!({})).set("/linux/cgroupsPath", json!("podrun/relative")), "c");
+    podrun.create(&limited(t, &json!({})).set("/linux/cgroupsPath", json!("podrun/relative")), "c");
     let directory = cgroups::directory_of(podrun.pid("c"), "pids");
     assert!(directory.ends_with("podrun/relative"), "{directory:?}");
     let corner = corner_path("");
@@ -139,13 +139,13 @@ fn cgroups_path_that_is_relative_stays_below_our_own(t: &Test) {
         "{directory:?} is not below {corner}"
     );
     podrun.remove("c");
-    let out = limited(t, json!({})).set("/linux/cgroupsPath", json!("../../../escape"));
+    let out = limited(t, &json!({})).set("/linux/cgroupsPath", json!("../../../escape"));
     podrun.run(&["create", "--bundle", out.text(), "c"]).refused(&["cgroupsPath"]);
 }
 
 fn default_cgroup_is_below_our_own(t: &Test) {
     let podrun = t.podrun();
-    podrun.create(&limited(t, json!({})), "c1");
+    podrun.create(&limited(t, &json!({})), "c1");
     let directory = cgroups::directory_of(podrun.pid("c1"), "memory");
     assert!(directory.ends_with("podrun-oci/c1"), "{directory:?}");
     let corner = corner_path("");
@@ -158,7 +158,7 @@ fn default_cgroup_is_below_our_own(t: &Test) {
 
 fn init_is_in_its_group_in_every_hierarchy_that_has_limits(t: &Test) {
     let podrun = t.podrun();
-    podrun.create(&limited(t, json!({})), "c1");
+    podrun.create(&limited(t, &json!({})), "c1");
     let pid = podrun.pid("c1");
     let own = cgroups::hierarchies("self");
     for hierarchy in cgroups::hierarchies(pid) {
@@ -177,7 +177,7 @@ fn init_is_in_its_group_in_every_hierarchy_that_has_limits(t: &Test) {
 fn cgroup_with_processes_is_not_taken_over(t: &Test) {
     let podrun = t.podrun();
     let path = corner_path("podrun/shared");
-    let bundle = limited(t, json!({})).set("/linux/cgroupsPath", json!(path));
+    let bundle = limited(t, &json!({})).set("/linux/cgroupsPath", json!(path));
     podrun.create(&bundle, "first");
     // Deleting the second would kill the first.
     podrun.run(&["create", "--bundle", bundle.text(), "second"]).refused(&["cgroup", &path]);
@@ -187,7 +187,7 @@ fn cgroup_with_processes_is_not_taken_over(t: &Test) {
 
 fn groups_made_inside_are_removed(t: &Test) {
     let podrun = t.podrun();
-    podrun.create(&limited(t, json!({})), "c");
+    podrun.create(&limited(t, &json!({})), "c");
     let directory = cgroups::directory_of(podrun.pid("c"), "pids");
     std::fs::create_dir_all(directory.join("made/by/the/container")).expect("to play the container");
     podrun.remove("c");
@@ -196,7 +196,7 @@ fn groups_made_inside_are_removed(t: &Test) {
 
 fn frozen_container_can_be_deleted_by_force(t: &Test) {
     let podrun = t.podrun();
-    podrun.up(&limited(t, json!({})), "c");
+    podrun.up(&limited(t, &json!({})), "c");
     let directory = cgroups::directory_of(podrun.pid("c"), "freezer");
     let (file, value) =
         if cgroups::is_v1("freezer") { ("freezer.state", "FROZEN") } else { ("cgroup.freeze", "1") };
@@ -214,7 +214,7 @@ fn cgroup_manager_disabled_makes_no_group(t: &Test) {
     let own = cgroups::directory_of(i32::try_from(std::process::id()).unwrap(), "pids");
     assert_eq!(cgroups::directory_of(podrun.pid("c"), "pids"), own);
     podrun.remove("c");
-    let limited = limited(t, json!({"pids": {"limit": 5}}));
+    let limited = limited(t, &json!({"pids": {"limit": 5}}));
     podrun.run(&["create", "--bundle", limited.text(), "c"]).refused(&["--cgroup-manager", "resources"]);
 }
 
@@ -227,7 +227,7 @@ fn wrong_limits_are_refused(t: &Test) {
         (json!({"devices": [{"allow": true, "access": "xyz"}]}), "access"),
         (json!({"devices": [{"allow": true, "type": "q", "access": "r"}]}), "type"),
     ] {
-        let bundle = limited(t, resources.clone());
+        let bundle = limited(t, &resources);
         let out = podrun.run(&["create", "--bundle", bundle.text(), "c"]);
         if !out.stderr.contains(word) {
             out.fail(&format!("{resources} is not refused by name"));

@@ -12,60 +12,29 @@ pub fn cases() -> Vec<Case> {
     vec![case!(agrees_with_runc).seconds(180), case!(agrees_with_crun).seconds(180)]
 }
 
-/// A difference that is as it should be.
-struct Known {
-    /// `runc`, `crun`, or empty for both.
-    peer: &'static str,
-    /// The fact's path as [`flatten`] writes it, with one `*` for anything.
-    fact: &'static str,
-    reason: &'static str,
-}
-
-const KNOWN: &[Known] = &[
-    Known { peer: "", fact: "/session_keyring", reason: "a number that is new each time" },
-    Known { peer: "", fact: "/mounts/*/source", reason: "a name that nobody interprets" },
-    Known {
-        peer: "runc",
-        fact: "/fds/*/target",
-        reason: "runc's foreground copies through pipes of its own",
-    },
-    Known { peer: "runc", fact: "/tty/name", reason: "as above" },
-    Known { peer: "", fact: "/mounts//proc/acpi/super_options", reason: "podrun covers with one tiny tmpfs" },
-    Known { peer: "", fact: "/mounts//sys/firmware/super_options", reason: "as above" },
-    Known { peer: "", fact: "/mounts//own/super_options", reason: "as above" },
-    Known {
-        peer: "",
-        fact: "/mounts//proc/keys/*",
-        reason: "a null device is one, whatever file system it is on",
-    },
-    Known { peer: "", fact: "/mounts//proc/timer_list/*", reason: "as above" },
-    Known {
-        peer: "",
-        fact: "/mounts//sys/fs/cgroup/read-only",
-        reason: "podrun makes the tmpfs below the hierarchies as read-only as the config says",
-    },
-    Known {
-        peer: "crun",
-        fact: "/mounts//sys/fs/cgroup/super_options",
-        reason: "the size of an empty tmpfs",
-    },
-    Known { peer: "runc", fact: "/paths//own/mode", reason: "of a directory that is empty and read-only" },
-    Known { peer: "runc", fact: "/paths//sys/firmware/mode", reason: "as above" },
-    Known {
-        peer: "runc",
-        fact: "/env",
-        reason: "of a name given twice runc keeps the last; the list is the caller's",
-    },
-    Known {
-        peer: "crun",
-        fact: "/dev/core/*",
-        reason: "a link to /proc/kcore, which is masked; runc has none",
-    },
-    Known {
-        peer: "",
-        fact: "/mounts//sys/fs/cgroup/unified/*",
-        reason: "runc 1.1 and crun do not show the v2 hierarchy of a hybrid host",
-    },
+/// Differences that are as they should be.
+///
+/// `(peer, fact, reason)`: the peer is `runc`, `crun`, or empty for both; the fact is a path as [`flatten`] writes it,
+/// with one `*` for anything.
+#[rustfmt::skip]
+const KNOWN: &[(&str, &str, &str)] = &[
+    ("", "/session_keyring", "a number that is new each time"),
+    ("", "/mounts/*/source", "a name that nobody interprets"),
+    ("runc", "/fds/*/target", "runc's foreground copies through pipes of its own"),
+    ("runc", "/tty/name", "as above"),
+    ("", "/mounts//proc/acpi/super_options", "podrun covers directories with one tiny tmpfs"),
+    ("", "/mounts//sys/firmware/super_options", "as above"),
+    ("", "/mounts//own/super_options", "as above"),
+    ("", "/paths//own/mode", "of a directory that is empty and read-only"),
+    ("", "/paths//sys/firmware/mode", "as above"),
+    ("", "/mounts//proc/keys/*", "a null device is one, whatever file system it is on"),
+    ("", "/mounts//proc/timer_list/*", "as above"),
+    ("crun", "/paths//proc/*/readonly", "a null device takes writes without harm"),
+    ("", "/mounts//sys/fs/cgroup/read-only", "podrun makes this tmpfs as read-only as the config says"),
+    ("crun", "/mounts//sys/fs/cgroup/super_options", "the size of a tmpfs that holds directories alone"),
+    ("", "/mounts//sys/fs/cgroup/unified/*", "runc 1.1 and crun do not show the v2 part of a hybrid host"),
+    ("crun", "/dev/core/*", "a link to /proc/kcore, which is masked; runc has none"),
+    ("crun", "/dev/null/*id", "crun gives the standard streams to the user, /dev/null too"),
 ];
 
 /// A bundle and its name.
@@ -264,12 +233,12 @@ fn flatten(path: &str, value: &Value, flat: &mut BTreeMap<String, String>) {
 
 /// Whether a difference has its reason in the table.
 fn known(peer: &str, fact: &str) -> bool {
-    KNOWN.iter().any(|known| {
-        let fits = match known.fact.split_once('*') {
+    KNOWN.iter().any(|(of, pattern, _reason)| {
+        let fits = match pattern.split_once('*') {
             Some((start, end)) => fact.starts_with(start) && fact.ends_with(end),
-            None => fact == known.fact,
+            None => fact == *pattern,
         };
-        (known.peer.is_empty() || known.peer == peer) && fits && !known.reason.is_empty()
+        fits && (of.is_empty() || *of == peer)
     })
 }
 

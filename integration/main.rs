@@ -1,5 +1,6 @@
 //! Integration tests: they drive the built binary as root against the real kernel. `harness` is what they stand on.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::exit, reason = "a skipped test ends here and now")]
 #![allow(
     clippy::disallowed_methods,
     reason = "tests write plain files and start threads; nothing here clones raw"
@@ -38,5 +39,5 @@ fn main() -> std::process::ExitCode {
         shim::cases(),
         containerd::cases(),
     ];
-    harness::runner::main(cases.concat())
+    harness::runner::main(&cases.concat())
 }

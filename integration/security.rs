@@ -167,8 +167,8 @@ fn entrypoint_proc_self_exe_cannot_overwrite_podrun(t: &Test) {
 
 fn interpreter_proc_self_exe_cannot_overwrite_podrun(t: &Test) {
     let victim = Victim::new(t);
-    let bundle =
-        plain(t.bundle().with_file("/entry", "#!/proc/self/exe --version\n", 0o755).args(&["/entry"]));
+    let bundle = plain(t.bundle().args(&["/tmp/entry"]));
+    let bundle = bundle.mount("bind", &path_text(&script(t)), "/tmp/entry", &["bind", "ro"]);
     assert!(under_attack(t, &victim, bundle) > 0, "the attack never saw podrun: it proves nothing");
 }
 
@@ -198,7 +198,7 @@ fn read_only_binary_needs_no_copy_and_stays(t: &Test) {
     remount(nix::mount::MsFlags::MS_BIND | nix::mount::MsFlags::MS_REMOUNT | nix::mount::MsFlags::MS_RDONLY);
     let attacker = victim.podrun.up(&privileged(t.bundle().args(&["/bin/probe", "overwrite-exe", "2"])), "c");
     eventually("the attacker has done its work", || {
-        victim.podrun.run(&["exec", "c", "/bin/probe", "exit", "0"]);
+        victim.run(&["exec", "c", "/bin/probe", "exit", "0"]);
         attacker.later().contains("overwritten").then_some(())
     });
     attacked(&attacker.later());

@@ -204,7 +204,8 @@ fn containerd_shim_makes_a_pod_by_paths(t: &Test) {
     for id in ["app", "sandbox"] {
         app.call(&["kill", id, "9"]).ok();
     }
-    (reap(pid), reap(sandbox));
+    reap(pid);
+    reap(sandbox);
     for id in ["app", "sandbox"] {
         app.call(&["delete", id]).ok();
     }

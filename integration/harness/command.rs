@@ -18,7 +18,6 @@ pub struct Cmd {
     words: Vec<OsString>,
     place: PathBuf,
     environment: Option<Vec<(String, String)>>,
-    variables: Vec<(String, String)>,
     directory: Option<PathBuf>,
     input: Vec<u8>,
     seconds: u64,
@@ -54,7 +53,6 @@ impl Cmd {
             words: words.into_iter().map(Into::into).collect(),
             place: place.to_owned(),
             environment: None,
-            variables: Vec::new(),
             directory: None,
             input: Vec::new(),
             seconds: 30,
@@ -72,12 +70,6 @@ impl Cmd {
     /// Gives the command these variables and no others.
     pub fn only_env(mut self, variables: &[(&str, &str)]) -> Self {
         self.environment = Some(variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
-        self
-    }
-
-    /// Adds a variable.
-    pub fn env(mut self, key: &str, value: &str) -> Self {
-        self.variables.push((key.to_owned(), value.to_owned()));
         self
     }
 
@@ -123,7 +115,6 @@ impl Cmd {
         if let Some(environment) = self.environment {
             command.env_clear().envs(environment);
         }
-        command.envs(self.variables);
         if let Some(directory) = self.directory {
             command.current_dir(directory);
         }

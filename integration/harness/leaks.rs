@@ -113,6 +113,11 @@ impl Corner {
         for root in ["root", "data"] {
             files_below(&self.place.join(root), &mut found);
         }
+        // The directory of a container or a pod is the reservation of its name, even when it is empty.
+        for list in ["root/containers", "root/pods", "data/pods"] {
+            let entries = std::fs::read_dir(self.place.join(list)).into_iter().flatten().flatten();
+            found.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
+        }
         found.retain(|path| !CACHES.iter().any(|cache| path.starts_with(self.place.join(cache))));
         found
     }
@@ -131,7 +136,7 @@ impl Corner {
             eprintln!("cannot leave the test's cgroups: {error}");
         }
         for top in self.cgroups.iter().filter(|top| top.is_dir()) {
-            if let Err(error) = cgroups::tree(top).into_iter().try_for_each(remove_group) {
+            if let Err(error) = cgroups::tree(top).iter().try_for_each(|path| remove_group(path)) {
                 eprintln!("cannot remove {}: {error}", top.display());
             }
         }
@@ -161,11 +166,11 @@ fn outside() -> BTreeSet<PathBuf> {
         .collect()
 }
 
-fn remove_group(path: PathBuf) -> std::io::Result<()> {
+fn remove_group(path: &Path) -> std::io::Result<()> {
     // A killed process leaves its group a moment after it was reaped.
     let deadline = Instant::now() + Duration::from_secs(2);
     loop {
-        match std::fs::remove_dir(&path) {
+        match std::fs::remove_dir(path) {
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(2));
             }

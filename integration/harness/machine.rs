@@ -9,47 +9,23 @@ pub fn slowness() -> u32 {
     std::env::var("PODRUN_TEST_SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
-/// Every condition that `expected-skips.txt` may name.
-pub const CONDITIONS: [&str; 8] = [
-    "no-cap-sys-resource",
-    "no-cap-sys-admin",
-    "cgroup-v1",
-    "cgroup-v2",
-    "no-containerd",
-    "no-strace",
-    "no-runc",
-    "no-crun",
-];
-
-/// The conditions that hold here.
-pub fn conditions() -> Vec<&'static str> {
-    let mut found = Vec::new();
-    if !has_capability(CAP_SYS_RESOURCE) {
-        found.push("no-cap-sys-resource");
-    }
-    if !has_capability(CAP_SYS_ADMIN) {
-        found.push("no-cap-sys-admin");
-    }
-    found.push(if cgroups::is_pure_v2() { "cgroup-v2" } else { "cgroup-v1" });
-    if !has_package("containerd") || !has_package("ctr") {
-        found.push("no-containerd");
-    }
-    if !has_package("strace") {
-        found.push("no-strace");
-    }
-    if !has_package("runc") {
-        found.push("no-runc");
-    }
-    if !has_package("crun") {
-        found.push("no-crun");
-    }
-    found
+/// Every condition that `expected-skips.txt` may name, and whether it holds here.
+pub fn conditions() -> Vec<(&'static str, bool)> {
+    let raised = has_capability(CAP_SYS_RESOURCE);
+    vec![
+        ("cap-sys-resource", raised),
+        ("no-cap-sys-resource", !raised),
+        ("cgroup-v1", !cgroups::is_pure_v2()),
+        ("cgroup-v2", cgroups::is_pure_v2()),
+        ("no-containerd", !has_package("containerd") || !has_package("ctr")),
+        ("no-strace", !has_package("strace")),
+        ("no-runc", !has_package("runc")),
+        ("no-crun", !has_package("crun")),
+    ]
 }
 
 /// capabilities(7): override resource limits, lower oom_score_adj.
 pub const CAP_SYS_RESOURCE: u32 = 24;
-/// capabilities(7): mount, setns and most of what a runtime does.
-pub const CAP_SYS_ADMIN: u32 = 21;
 
 /// Whether this process has a capability in its effective set.
 pub fn has_capability(number: u32) -> bool {

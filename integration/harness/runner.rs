@@ -1,6 +1,6 @@
 //! The list of tests, run by libtest-mimic: two at a time, each under its warden; and what must hold of the whole run.
 
-use super::{Case, body, leaks, machine, proc, sources, warden};
+use super::{Case, body, leaks, proc, sources, warden};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::collections::BTreeSet;
 use std::io::{Read, Seek, Write};
@@ -21,7 +21,7 @@ struct Tally {
 }
 
 /// The entry of all three levels: runner, warden, body.
-pub fn main(cases: Vec<Case>) -> ExitCode {
+pub fn main(cases: &[Case]) -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
     let named = |name: &str| cases.iter().find(|case| case.name == name);
     match (words.get(1).map(String::as_str), words.get(2).and_then(|name| named(name))) {
@@ -34,7 +34,7 @@ pub fn main(cases: Vec<Case>) -> ExitCode {
     }
 }
 
-fn run(cases: Vec<Case>) -> ExitCode {
+fn run(cases: &[Case]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(THREADS));
     let tally = Arc::new(Tally::default());
@@ -42,15 +42,15 @@ fn run(cases: Vec<Case>) -> ExitCode {
         sources::every_file_is_used().map_err(Into::into)
     })];
     trials.extend(cases.iter().map(|case| trial(*case, Arc::clone(&tally))));
-    if !arguments.list {
-        if let Err(reason) = sources::prepare() {
-            eprintln!("integration tests cannot run: {reason}");
-            return ExitCode::FAILURE;
-        }
+    if !arguments.list
+        && let Err(reason) = sources::prepare()
+    {
+        eprintln!("integration tests cannot run: {reason}");
+        return ExitCode::FAILURE;
     }
     let subreaper = podrun::sys::process::set_child_subreaper();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    let complaints = if arguments.list { Vec::new() } else { complaints(&cases, &tally, subreaper) };
+    let complaints = if arguments.list { Vec::new() } else { complaints(cases, &tally, subreaper) };
     for complaint in &complaints {
         eprintln!("error: {complaint}");
     }
@@ -120,7 +120,7 @@ fn complaints(cases: &[Case], tally: &Tally, subreaper: std::io::Result<()>) -> 
     std::io::stdout().flush().ok();
     let ran = tally.ran.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let skipped = tally.skipped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut found = match sources::expected_skips(&machine::conditions(), cases) {
+    let mut found = match sources::expected_skips(cases) {
         Ok(expected) => difference(&ran, &skipped, &expected),
         Err(error) => vec![error],
     };

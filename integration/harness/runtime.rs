@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 /// A runtime binary and the global options that keep it to the test's own directories.
 #[derive(Debug, Clone)]
 pub struct Runtime {
-    /// `podrun`, `runc`, `crun`.
-    pub name: String,
     binary: PathBuf,
     globals: Vec<String>,
     /// Words before the binary: the peers' `unshare ...`.
@@ -45,7 +43,7 @@ impl Runtime {
         let binary = podrun_binary().unwrap_or_else(|error| panic!("{error}"));
         let (root, data) = (place.join("root"), place.join("data"));
         let globals = ["--root".into(), path_text(&root), "--data-root".into(), path_text(&data)].into();
-        Self { name: "podrun".into(), binary, globals, before: Vec::new(), place: place.to_owned() }
+        Self { binary, globals, before: Vec::new(), place: place.to_owned() }
     }
 
     /// Another runtime with state in `place/NAME`.
@@ -55,7 +53,7 @@ impl Runtime {
         if name == "crun" && !cgroups::is_pure_v2() {
             before = only_v1_cgroups();
         }
-        Self { name: name.into(), binary, globals, before, place: place.to_owned() }
+        Self { binary, globals, before, place: place.to_owned() }
     }
 
     /// Another binary in place of the built one.
