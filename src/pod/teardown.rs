@@ -10,7 +10,7 @@ use crate::pod::{Pod, names};
 use crate::state::layout;
 use crate::state::lock::DirectoryLock;
 use crate::state::process::ProcessRef;
-use crate::sys::{mount, pidfd};
+use crate::sys::{mount, pidfd, tree};
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -154,7 +154,8 @@ fn remove_cgroup(pod: &Pod, record: Option<&Record>) -> Result<()> {
 /// Removes the directory at `path`, and detaches first what is mounted in it.
 pub(super) fn remove_tree(path: &Path) -> Result<()> {
     remove_mounts(path)?;
-    ignore_missing(std::fs::remove_dir_all(path)).context(|| format!("cannot remove {path:?}"))
+    // A container's processes have made what is in there, as deep as they liked.
+    ignore_missing(tree::remove(path)).context(|| format!("cannot remove {path:?}"))
 }
 
 /// Detaches what is mounted below `path`, the latest first.

@@ -17,6 +17,7 @@ pub mod random;
 pub mod seccomp;
 pub mod socket;
 pub mod start;
+pub mod tree;
 
 use std::io;
 
