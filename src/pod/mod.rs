@@ -63,6 +63,14 @@ fn shown(namespace: &PodNamespace, name: &PodName) -> String {
     }
 }
 
+/// The command that deletes a pod, for hints: it must not name the pod of that name in another namespace.
+fn delete_command(namespace: &PodNamespace, name: &PodName) -> String {
+    match namespace.as_str() {
+        "default" => format!("podrun pod delete --force {name}"),
+        namespace => format!("podrun pod delete -n {namespace} --force {name}"),
+    }
+}
+
 /// A pod, or what a killed command left of one.
 #[derive(Debug)]
 pub struct Pod {
@@ -212,7 +220,7 @@ impl Pod {
 
     fn half_made(&self) -> Error {
         Error::user(format!("pod {} is not whole", self.shown()))
-            .hint(format!("delete it: podrun pod delete --force {}", self.name))
+            .hint(format!("delete it: {}", delete_command(&self.namespace, &self.name)))
     }
 }
 

@@ -80,8 +80,8 @@ pub(super) fn reserve(layout: &Layout, record: &Record) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let name = super::shown(&record.namespace, &record.name);
             return Err(Error::new(Kind::Exists, format!("pod {name} already exists")).hint(format!(
-                "choose another name, or delete it: podrun pod delete --force {}",
-                record.name
+                "choose another name, or delete it: {}",
+                super::delete_command(&record.namespace, &record.name)
             )));
         }
         Err(error) => return Err(error).context(|| format!("cannot create {path:?}")),
