@@ -5,6 +5,7 @@ use crate::sys::pidfd;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 /// A process as a record names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +58,21 @@ pub fn boot_id() -> Result<String> {
     Ok(std::fs::read_to_string(path).context(|| format!("cannot read {path}"))?.trim_end().to_owned())
 }
 
+/// Makes sure that /proc numbers processes as our PID namespace does. With that of another one a pid would be compared
+/// with, recorded as, and in the end signalled in the place of, a process that has nothing to do with it.
+fn check_proc() -> Result<()> {
+    let shown = std::fs::read_link("/proc/self").context(|| "cannot read /proc/self")?;
+    if shown == Path::new(&std::process::id().to_string()) {
+        return Ok(());
+    }
+    Err(Error::host("/proc shows another PID namespace than ours")
+        .hint("mount one of this namespace: unshare --mount-proc, or mount -t proc proc /proc"))
+}
+
 impl ProcessRef {
     /// Names the process that has `pid` now; the caller knows that it is the one meant (its own child, or itself).
     pub fn of(pid: i32) -> Result<Self> {
+        check_proc()?;
         let stat = stat(pid)?.ok_or_else(|| Error::new(Kind::NotFound, format!("no process {pid}")))?;
         Ok(Self { pid, start_time: stat.start_time, boot_id: boot_id()? })
     }
@@ -77,6 +90,7 @@ impl ProcessRef {
 
     /// A pidfd of the process, or `None` when it is gone, a zombie, or the pid is another's by now.
     pub fn open(&self) -> Result<Option<OwnedFd>> {
+        check_proc()?;
         let fd = match pidfd::open(self.pid) {
             Ok(fd) => fd,
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
