@@ -6,14 +6,16 @@
 
 use std::io;
 
-/// Does what programs may expect of a start-up: the standard streams are open, and a closed pipe is an error and no
-/// signal.
+/// Does what programs may expect of a start-up: the standard streams are open, and a closed pipe or a file larger than
+/// RLIMIT_FSIZE is an error and no signal, so that what was half made can be taken back.
 ///
 /// # Errors
 /// When /dev/null is needed and cannot be opened.
 pub fn prepare() -> io::Result<()> {
-    // SAFETY: SIG_IGN is a valid disposition, and this process has no handler of its own to lose.
-    let _previous = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: SIG_IGN is a valid disposition, and this process has no handler of its own to lose.
+        let _previous = unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
     for fd in 0..=2 {
         // Else the next file opened would be taken for a standard stream.
         if !super::fs::is_open(fd) {
