@@ -94,22 +94,27 @@ fn copy_size(master: &OwnedFd) -> Result<()> {
     pty::set_size(master.as_fd(), rows, columns).context(|| "cannot set the window's size")
 }
 
+/// How long a terminal that nobody holds open is left alone: poll(2) would report it again at once, for ever.
+const HUNG_UP_PAUSE_MS: u16 = 100;
+
 /// Copies and forwards until the child has ended and its output is read.
 fn pump(child: &Child, master: Option<&OwnedFd>, signals: &SignalFd) -> Result<()> {
     let stdin = io::stdin();
     let mut input_open = master.is_some();
+    let mut hung_up = false;
     loop {
         let mut fds = vec![
             PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN),
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         ];
-        if let Some(master) = master {
+        if let Some(master) = master.filter(|_| !hung_up) {
             fds.push(PollFd::new(master.as_fd(), PollFlags::POLLIN));
             if input_open {
                 fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
             }
         }
-        match poll(&mut fds, PollTimeout::NONE) {
+        let patience = if hung_up { PollTimeout::from(HUNG_UP_PAUSE_MS) } else { PollTimeout::NONE };
+        match poll(&mut fds, patience) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error).context(|| "cannot wait for the program"),
         }
@@ -118,12 +123,13 @@ fn pump(child: &Child, master: Option<&OwnedFd>, signals: &SignalFd) -> Result<(
         if signalled {
             forward_signals(child, master, signals)?;
         }
+        hung_up = false;
         if let Some(master) = master {
             if output {
-                // EIO: the last holder of the slave has closed it.
-                copy(master.as_fd(), io::stdout().as_fd())?;
+                // Nobody holds the slave any more (EIO), but the program may open it again; or our stdout is gone.
+                hung_up = !copy(master.as_fd(), io::stdout().as_fd())?;
             }
-            if input && !copy(stdin.as_fd(), master.as_fd())? {
+            if input && !hung_up && !copy(stdin.as_fd(), master.as_fd())? {
                 input_open = false;
             }
         }
