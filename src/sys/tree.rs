@@ -106,8 +106,7 @@ mod tests {
         let scratch = std::env::temp_dir().join(format!("podrun-tree-{}", std::process::id()));
         let (tree, kept) = (scratch.join("tree"), scratch.join("kept"));
         std::fs::create_dir_all(&tree).unwrap();
-        std::fs::create_dir(&kept).unwrap();
-        std::fs::File::create(kept.join("file")).unwrap();
+        std::fs::create_dir_all(kept.join("inside")).unwrap();
         let mut directory = open(AT_FDCWD, &CString::new(tree.to_str().unwrap()).unwrap()).unwrap();
         for _ in 0..LEVELS {
             mkdirat(&directory, "d", Mode::S_IRWXU).unwrap();
@@ -117,9 +116,9 @@ mod tests {
         }
         drop(directory);
         remove(&tree).unwrap();
-        assert!(!tree.exists() && kept.join("file").exists());
+        assert!(!tree.exists() && kept.join("inside").exists());
         assert_eq!(remove(&tree).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert_eq!(remove(&kept.join("file")).unwrap_err().raw_os_error(), Some(libc::ENOTDIR));
+        assert_eq!(remove(Path::new("/proc/self/status")).unwrap_err().raw_os_error(), Some(libc::ENOTDIR));
         std::fs::remove_dir_all(scratch).unwrap();
     }
 }
