@@ -14,8 +14,10 @@ use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::linkat;
+use std::ffi::CString;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -94,6 +96,30 @@ pub fn read_only_view(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let attr = mount::MountAttr { set: mount::ATTR_RDONLY, ..Default::default() };
     mount::mount_setattr(view.as_fd(), mount::Depth::One, &attr)?;
     Ok(view)
+}
+
+/// The file at `path` in a read-only overlay of its directory, to be executed and closed.
+///
+/// A read-only mount alone keeps the content safe. But whoever holds such a file can still try to open it for writing,
+/// and the kernel takes write access of the inode before it looks at the mount: at that moment nobody can execute the
+/// file (ETXTBSY). In an overlay that happens to an inode of its own.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN; ENODEV without overlayfs; others where the directory cannot be a layer.
+pub fn overlay_view(path: &Path) -> io::Result<OwnedFd> {
+    // Without an upper layer there must be two lower ones; sysfs is always there, and never holds our binary.
+    const SECOND_LAYER: &str = "/sys";
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    };
+    let directory = fs::open_existing(parent, libc::O_PATH | libc::O_DIRECTORY)?;
+    // By descriptor, since colons and commas in the path would part layers and options.
+    let layers = format!("/proc/self/fd/{}:{SECOND_LAYER}", directory.as_raw_fd());
+    let overlay = mount::FsContext::open(c"overlay")?;
+    overlay.set_string(c"lowerdir", &CString::new(layers).map_err(io::Error::other)?)?;
+    let overlay = overlay.mount(mount::ATTR_RDONLY | mount::ATTR_NODEV | mount::ATTR_NOSUID)?;
+    let name = CString::new(name.as_bytes()).map_err(io::Error::other)?;
+    fs::open_in(overlay.as_fd(), &name, libc::O_RDONLY, 0, fs::Resolve::NoSymlinks)
 }
 
 /// The file at `path` with `content`, made first if it is not there or not genuine.

@@ -2,9 +2,9 @@
 //!
 //! While podrun:init stands inside a container, /proc/PID/exe there is our executable, and a root process of the
 //! container can open it for writing once we are gone from it. That a binary is static or not dumpable does not help.
-//! So whatever starts something in a container first continues from a view of itself that nobody can write: a detached
-//! read-only copy of its mount, or a sealed memfd where the kernel refuses that. The descriptor of the view is
-//! close-on-exec: while one were open, the flag could be cleared through it.
+//! So whatever starts something in a container first continues from a view of itself that nobody can write: in a
+//! detached read-only overlay, else a detached read-only copy of its mount, or a sealed memfd where the kernel refuses
+//! both. The descriptor of the view is close-on-exec: while one were open, the flag could be cleared through it.
 //!
 //! The other commands (`state`, `kill`, `delete`, ...) never have a process in a container's namespaces, and do not pay.
 
@@ -13,7 +13,7 @@ use crate::programs;
 use crate::sys::{exec, fs, process};
 use std::ffi::{CString, OsString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -59,10 +59,25 @@ fn own_file() -> io::Result<OwnedFd> {
     fs::open_existing(Path::new(SELF), libc::O_RDONLY)
 }
 
+/// The overlay comes first, since only there nobody can keep the host from executing podrun; a read-only mount of the
+/// file itself where there is no overlayfs, or podrun was replaced or removed since it was started.
 fn read_only_view() -> io::Result<OwnedFd> {
     let file = own_file()?;
-    // Refused without CAP_SYS_ADMIN, and where the executable is on no mount of our namespace.
-    programs::read_only_view(file.as_fd()).or_else(|_| fs::sealed_memfd(c"podrun", std::fs::File::from(file)))
+    let path = std::fs::read_link(SELF)?;
+    programs::overlay_view(&path)
+        .and_then(|view| same_file(file.as_fd(), view))
+        // Refused without CAP_SYS_ADMIN, and where the executable is on no mount of our namespace.
+        .or_else(|_| programs::read_only_view(file.as_fd()))
+        .or_else(|_| fs::sealed_memfd(c"podrun", std::fs::File::from(file)))
+}
+
+/// The view, if it shows the file that is running: overlayfs keeps size and times.
+fn same_file(file: BorrowedFd<'_>, view: OwnedFd) -> io::Result<OwnedFd> {
+    let (ours, theirs) = (nix::sys::stat::fstat(file)?, nix::sys::stat::fstat(&view)?);
+    let identity = |stat: &nix::sys::stat::FileStat| {
+        (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime_nsec)
+    };
+    if identity(&ours) == identity(&theirs) { Ok(view) } else { Err(io::Error::other("another file by now")) }
 }
 
 fn execute(view: &OwnedFd) -> io::Result<()> {

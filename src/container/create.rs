@@ -6,7 +6,7 @@ use super::delete::destroy;
 use super::init;
 use super::plan::{self, Plan};
 use super::record::Record;
-use super::{Host, sandbox};
+use super::{Host, directory, namespaces, sandbox};
 use crate::cgroup::{Cgroup, Entry};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::{ContainerId, PodUid};
@@ -17,8 +17,8 @@ use crate::state::layout;
 use crate::state::process::ProcessRef;
 use crate::sync::link::{self, CommandEnd};
 use crate::sync::message::{FromInit, ToInit};
-use crate::sys::clone::{Child, CloneArgs, spawn};
-use crate::sys::{ns, pidfd, socket};
+use crate::sys::clone::{Child, CloneArgs, single_threaded, spawn};
+use crate::sys::{pidfd, socket};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
 use std::collections::BTreeMap;
@@ -129,34 +129,18 @@ pub fn make(
         .context_as(Kind::User, || format!("cannot use bundle {:?}", request.bundle))
         .context(title)?;
     let config = config::load(&bundle).context(title)?;
-    let (directory, mut record) = reserve(host, &request.id, bundle)?;
+    let mut record = Record::new(request.id.clone(), bundle)?;
+    let directory = directory::reserve(host, &record).context(title)?;
     make_reserved(host, request, source, begin, relay, config, &directory, &mut record)
-        .map_err(|error| undo(host, &record, error))
+        .map_err(|error| undo(host, &record, cause(source, &record, error)))
         .context(title)
 }
 
-/// Reserves the id by making its directory, and says in it who is at work.
-fn reserve(host: &Host, id: &ContainerId, bundle: PathBuf) -> Result<(PathBuf, Record)> {
-    let directory = host.layout.container(id);
-    let record = Record::new(id.clone(), bundle)?;
-    atomic::make_directories(&host.layout.containers())?;
-    match nix::unistd::mkdir(&directory, Mode::S_IRWXU) {
-        Ok(()) => {}
-        Err(nix::errno::Errno::EEXIST) => {
-            return Err(Error::new(Kind::Exists, format!("container {:?} already exists", id.as_str()))
-                .hint(format!("choose another id, or delete it: podrun delete {id}")));
-        }
-        Err(error) => return Err(error).context(|| format!("cannot create directory {directory:?}")),
-    }
-    match record.write(&directory) {
-        Ok(()) => Ok((directory, record)),
-        Err(error) if error.kind() == Kind::NotFound => Err(record.deleted_meanwhile()),
-        Err(error) => match std::fs::remove_dir(&directory) {
-            Ok(()) => Err(error),
-            Err(second) => {
-                Err(Error::host(format!("{error}; and {directory:?} cannot be removed")).because(second))
-            }
-        },
+/// Why a container of a pod could not be made: when somebody deleted the pod meanwhile, that, and not what came of it.
+fn cause(source: SandboxSource<'_>, record: &Record, error: Error) -> Error {
+    match (source, &record.pod) {
+        (Some(pod), Some(uid)) => pod.confirm(uid).err().unwrap_or(error),
+        _ => error,
     }
 }
 
@@ -164,7 +148,7 @@ fn reserve(host: &Host, id: &ContainerId, bundle: PathBuf) -> Result<(PathBuf, R
 /// container meanwhile, everything of the id may be another's by now: then nothing is touched, and that is the error.
 pub(super) fn undo(host: &Host, record: &Record, error: Error) -> Error {
     let taken_back = match record.claim_back(&host.layout.container(&record.id)) {
-        Ok(true) => destroy(host, &record.id, Some(record)),
+        Ok(true) => destroy(host, record),
         Ok(false) => return record.deleted_meanwhile(),
         Err(second) => Err(second),
     };
@@ -188,10 +172,10 @@ fn make_reserved(
 ) -> Result<Made> {
     let sandbox = source.map(PodToJoin::open).transpose()?;
     if let Some(sandbox) = &sandbox {
+        record.pod = Some(sandbox.uid.clone());
         sandbox::join(&mut config.spec, sandbox, &request.volumes, request.id.as_str())?;
     }
     let plan = plan::plan(host, request, &record.bundle, &config, relay)?;
-    record.pod = sandbox.map(|sandbox| sandbox.uid);
     record.cgroup.clone_from(&plan.cgroup);
     record.rootfs.clone_from(&plan.root.path);
     record.oci_version.clone_from(config.spec.version());
@@ -249,26 +233,12 @@ fn clone_init(mut plan: Plan, entry: Option<Entry>, fifo: Option<OwnedFd>) -> Re
     let group = group.context(|| "cannot copy a descriptor")?;
     let args = CloneArgs { namespaces, cgroup: group.as_ref().map(AsFd::as_fd), sibling: false };
     let init_plan = plan.into_init(entry, fifo, init_end);
-    let child = in_pid_namespace(join_pid, || {
-        let clone = spawn(args, move || init::main(init_plan));
+    let alone = single_threaded().context(|| "cannot clone")?;
+    let child = namespaces::inside(join_pid, || {
+        let clone = spawn(alone, args, move || init::main(init_plan));
         clone.context(|| "cannot clone the init process").map_err(clone_hint)
     })?;
     Ok((command_end, child))
-}
-
-/// Runs `clone` so that its child is made in the given PID namespace, then returns to our own: setns(2) with a PID
-/// namespace concerns children only.
-pub fn in_pid_namespace<T>(
-    join: Option<(OwnedFd, libc::c_int)>,
-    clone: impl FnOnce() -> Result<T>,
-) -> Result<T> {
-    let Some((namespace, flag)) = join else { return clone() };
-    let own = crate::sys::fs::open_existing(Path::new("/proc/self/ns/pid"), libc::O_RDONLY)
-        .context(|| "cannot open our own PID namespace")?;
-    ns::setns(namespace.as_fd(), flag).context(|| "cannot join the PID namespace")?;
-    let cloned = clone();
-    ns::setns(own.as_fd(), flag).context(|| "cannot return to our own PID namespace")?;
-    cloned
 }
 
 fn clone_hint(error: Error) -> Error {

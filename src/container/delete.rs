@@ -1,7 +1,7 @@
 //! Removing a container, whole or half-made, without a trace.
 
 use super::record::{self, Record, Status};
-use super::{Host, config};
+use super::{Host, config, directory};
 use crate::cgroup;
 use crate::error::{Context, Error, Result};
 use crate::model::ids::ContainerId;
@@ -25,13 +25,14 @@ const KILL_DEADLINE: Duration = Duration::from_secs(10);
 pub fn delete(host: &Host, id: &ContainerId, force: bool) -> Result<()> {
     let title = || format!("cannot delete container {:?}", id.as_str());
     let directory = host.layout.container(id);
+    directory::sweep(host).context(title)?;
     let claimed = match claim_in_turn(&directory, force).context(title)? {
         Claim::Missing if force => return Ok(()),
         Claim::Missing | Claim::Taken(_) => return Err(record::not_found(id)),
         Claim::Damaged => return destroy_damaged(host, id).context(title),
         Claim::Ours(record) => record,
     };
-    destroy(host, id, claimed.as_deref()).context(title)
+    destroy(host, &claimed).context(title)
 }
 
 /// Removes a container whose record cannot be read: its cgroup is where its config, or else its id, puts it.
@@ -46,7 +47,7 @@ fn destroy_damaged(host: &Host, id: &ContainerId) -> Result<()> {
         Ok(group) => errors.extend(group.signal_all(libc::SIGKILL).and_then(|()| group.remove()).err()),
         Err(error) => errors.push(error),
     }
-    errors.extend(remove_files(&directory).err());
+    errors.extend(directory::remove(host, &directory).err());
     Error::all("cannot remove everything", errors)
 }
 
@@ -54,10 +55,10 @@ enum Claim {
     Missing,
     /// Another command is deleting it.
     Taken(ProcessRef),
-    /// The record cannot be read.
+    /// The record cannot be read, or somebody removed it.
     Damaged,
-    /// A record, or none where a command died before it wrote one: then nothing else was made.
-    Ours(Option<Box<Record>>),
+    /// It is ours to delete.
+    Ours(Box<Record>),
 }
 
 /// Claims the container; where another command is deleting it, `force` waits for that one, since with `force` it is no
@@ -87,11 +88,9 @@ fn claim(directory: &Path, force: bool) -> Result<Claim> {
     let Some(_lock) = DirectoryLock::take(directory)? else { return Ok(Claim::Missing) };
     let mut record = match Record::read(directory) {
         Ok(Some(record)) => record,
-        Ok(None) if force => return Ok(Claim::Ours(None)),
-        Err(_) if force => return Ok(Claim::Damaged),
+        Ok(None) | Err(_) if force => return Ok(Claim::Damaged),
         Ok(None) => {
-            return Err(Error::user("it is being created, or its creation was cut short")
-                .hint("podrun delete --force removes it"));
+            return Err(Error::user("its record is missing").hint("podrun delete --force removes it"));
         }
         Err(error) => return Err(error),
     };
@@ -112,24 +111,22 @@ fn claim(directory: &Path, force: bool) -> Result<Claim> {
     }
     record.deleter = Some(record::own_process()?);
     record.write(directory)?;
-    Ok(Claim::Ours(Some(Box::new(record))))
+    Ok(Claim::Ours(Box::new(record)))
 }
 
 /// Kills what lives, then removes cgroup and files. Every step is done whatever the others say.
 ///
 /// # Errors
 /// All errors of the steps; the record then stays, for another try.
-pub fn destroy(host: &Host, id: &ContainerId, record: Option<&Record>) -> Result<()> {
+pub fn destroy(host: &Host, record: &Record) -> Result<()> {
+    wait_for_maker(record)?;
     let mut errors = Vec::new();
-    if let Some(record) = record {
-        wait_for_maker(record)?;
-        errors.extend(kill_all(record).err());
-        if let Some(cgroup) = &record.cgroup {
-            errors.extend(cgroup.remove().err());
-        }
+    errors.extend(kill_all(record).err());
+    if let Some(cgroup) = &record.cgroup {
+        errors.extend(cgroup.remove().err());
     }
     if errors.is_empty() {
-        errors.extend(remove_files(&host.layout.container(id)).err());
+        errors.extend(directory::remove(host, &host.layout.container(&record.id)).err());
     }
     Error::all("cannot remove everything", errors)
 }
@@ -172,14 +169,4 @@ fn kill_all(record: &Record) -> Result<()> {
     }
     Err(Error::host(format!("its init process does not end within {} s of SIGKILL", KILL_DEADLINE.as_secs()))
         .hint("it hangs in the kernel (state D in ps), most often on storage; try again when that answers"))
-}
-
-/// Removes the directory. Its files are ours alone; nothing is followed.
-fn remove_files(directory: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).context(|| format!("cannot remove {directory:?}"))
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,18 +1,18 @@
 //! Running one more program in a container.
 
-use super::create::{end_child, in_pid_namespace, publish, wait_ready};
-use super::init::{self, InitPlan};
+use super::create::{end_child, publish, wait_ready};
+use super::init::{self, InitPlan, kernel};
 use super::process::{self, ProcessPlan, Surroundings};
 use super::record::{self, Record, Status};
 use super::relay::Relay;
-use super::{Host, config, plan};
+use super::{Host, config, namespaces, plan};
 use crate::cgroup::Entry;
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
 use crate::seccomp;
 use crate::sync::link::{self, CommandEnd};
 use crate::sync::message::{FromInit, ToInit};
-use crate::sys::clone::{Child, CloneArgs, spawn};
+use crate::sys::clone::{Child, CloneArgs, single_threaded, spawn};
 use crate::sys::socket;
 use caps::Capability;
 use oci_spec::runtime::Process;
@@ -170,7 +170,11 @@ fn spec_process(request: &ExecRequest, containers: Option<&Process>) -> Result<P
 }
 
 /// Clones a process that joins the container.
-fn clone_into(record: &Record, request: &ExecRequest, process: ProcessPlan) -> Result<(CommandEnd, Child)> {
+fn clone_into(
+    record: &Record,
+    request: &ExecRequest,
+    mut process: ProcessPlan,
+) -> Result<(CommandEnd, Child)> {
     let stopped = || Error::user("container not running");
     let init = record
         .init
@@ -187,7 +191,8 @@ fn clone_into(record: &Record, request: &ExecRequest, process: ProcessPlan) -> R
             Some(group.child(name).entry().context(|| format!("--cgroup {name:?}"))?)
         }
     };
-    let (pid, join) = namespaces(record, init)?;
+    let (seen, join) = namespaces_of(record, init)?;
+    let oom_score_adj = process.oom_score_adj.take();
     let (command_end, init_end) = link::pair()?;
     let group = entry.as_ref().and_then(Entry::v2_fd).map(|fd| fd.try_clone_to_owned()).transpose();
     let group = group.context(|| "cannot copy a descriptor")?;
@@ -205,17 +210,23 @@ fn clone_into(record: &Record, request: &ExecRequest, process: ProcessPlan) -> R
         fifo: None,
         link: init_end,
     };
-    let child = in_pid_namespace(pid, || {
-        spawn(args, move || init::main(plan)).context(|| "cannot clone the process")
+    let alone = single_threaded().context(|| "cannot clone")?;
+    let child = namespaces::inside(seen, || {
+        spawn(alone, args, move || init::main(plan)).context(|| "cannot clone the process")
     })?;
-    Ok((command_end, child))
+    // The process itself has only the container's procfs to write to, which is nothing to rely on.
+    match oom_score_adj.map_or(Ok(()), |score| kernel::write_oom_score(&child.pid.to_string(), score)) {
+        Ok(()) => Ok((command_end, child)),
+        Err(error) => Err(end_child(&child, record.cgroup.as_ref(), error)),
+    }
 }
 
 type Joinable = (OwnedFd, libc::c_int);
 
-/// The namespaces of init that are not ours: the PID namespace, which the command joins, and the rest by one setns(2)
-/// with init's pidfd.
-fn namespaces(record: &Record, init: OwnedFd) -> Result<(Option<Joinable>, Vec<Joinable>)> {
+/// The namespaces of init that are not ours. First those that the command joins, since the clone is to be in them from
+/// its first moment: it is visible to the container as soon as it is in its PID namespace, and must not show the host's
+/// files through /proc/PID/root then. The rest init joins, by one setns(2) with the pidfd.
+fn namespaces_of(record: &Record, init: OwnedFd) -> Result<(Option<Joinable>, Vec<Joinable>)> {
     const FILES: [(&str, libc::c_int); 6] = [
         ("mnt", libc::CLONE_NEWNS),
         ("net", libc::CLONE_NEWNET),
@@ -238,13 +249,10 @@ fn namespaces(record: &Record, init: OwnedFd) -> Result<(Option<Joinable>, Vec<J
     }
     // The pidfd is still of the init meant: it was opened before its pid was used, and it has not ended since.
     ns_alive(&init)?;
-    let pid = if flags & libc::CLONE_NEWPID == 0 {
-        None
-    } else {
-        Some((init.try_clone().context(|| "cannot copy a descriptor")?, libc::CLONE_NEWPID))
-    };
-    let rest = flags & !libc::CLONE_NEWPID;
-    Ok((pid, if rest == 0 { Vec::new() } else { vec![(init, rest)] }))
+    let first = flags & (libc::CLONE_NEWPID | libc::CLONE_NEWNS);
+    let rest = flags & !first;
+    let copy = init.try_clone().context(|| "cannot copy a descriptor")?;
+    Ok(((first != 0).then_some((copy, first)), if rest == 0 { Vec::new() } else { vec![(init, rest)] }))
 }
 
 fn ns_alive(init: &OwnedFd) -> Result<()> {

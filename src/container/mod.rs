@@ -7,6 +7,7 @@
 pub mod config;
 pub mod create;
 pub mod delete;
+pub mod directory;
 pub mod exec;
 pub mod init;
 pub mod mounts;

@@ -5,6 +5,7 @@ use super::init::caps::CapabilitySets;
 use crate::error::{Context, Error, Result};
 use crate::seccomp::Filter;
 use oci_spec::runtime::{PosixRlimitType, Process};
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -110,7 +111,7 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
     Ok(ProcessPlan {
         args: c_strings("process.args", process.args().as_deref().unwrap_or_default())?,
         program: None,
-        env: c_strings("process.env", env)?,
+        env: c_strings("process.env", &last_of_each(env))?,
         cwd: process.cwd().clone(),
         uid: user.uid(),
         gid: user.gid(),
@@ -125,6 +126,23 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
         keyring: surroundings.keyring,
         preserved_fds: surroundings.preserved_fds,
     })
+}
+
+/// Of several values of one variable the last one, at the place of the first: getenv(3) would take the first.
+fn last_of_each(env: &[String]) -> Vec<String> {
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+    let mut places: HashMap<String, usize> = HashMap::with_capacity(env.len());
+    let mut kept: Vec<String> = Vec::with_capacity(env.len());
+    for pair in env {
+        match places.get(&name(pair)) {
+            Some(place) => kept[*place].clone_from(pair),
+            None => {
+                places.insert(name(pair), kept.len());
+                kept.push(pair.clone());
+            }
+        }
+    }
+    kept
 }
 
 fn oom_score_adj(process: &Process) -> Result<Option<i32>> {
@@ -194,6 +212,12 @@ mod tests {
     fn planned(json: &str) -> Result<ProcessPlan> {
         let process: Process = serde_json::from_str(json).unwrap();
         plan(&process, Surroundings { seccomp: None, terminal: None, keyring: None, preserved_fds: 0 })
+    }
+
+    #[test]
+    fn the_last_value_of_a_variable_counts() {
+        let env: Vec<String> = ["A=1", "B=2", "A=3", "C="].iter().map(ToString::to_string).collect();
+        assert_eq!(last_of_each(&env), ["A=3", "B=2", "C="]);
     }
 
     #[test]

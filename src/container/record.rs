@@ -182,7 +182,7 @@ pub struct State {
     pub bundle: PathBuf,
     /// The root file system on the host.
     pub rootfs: PathBuf,
-    /// When it was made, RFC 3339; empty when it was never made whole.
+    /// When it was made, RFC 3339; empty when its record is missing or damaged.
     pub created: String,
     /// The spec's annotations.
     pub annotations: BTreeMap<String, String>,
@@ -243,7 +243,7 @@ pub fn load(host: &Host, id: &ContainerId) -> Result<(PathBuf, Record)> {
     match Record::read(&directory)? {
         Some(record) => Ok((directory, record)),
         None if directory.exists() => {
-            Err(Error::user(format!("container {:?} was never made whole", id.as_str()))
+            Err(Error::user(format!("the record of container {:?} is missing", id.as_str()))
                 .hint("`podrun delete --force` removes it"))
         }
         None => Err(not_found(id)),
@@ -291,6 +291,7 @@ pub fn state(host: &Host, id: &ContainerId) -> Result<State> {
 /// # Errors
 /// When the directory of containers cannot be read.
 pub fn list(host: &Host) -> Result<Vec<State>> {
+    super::directory::sweep(host)?;
     let directory = host.layout.containers();
     let entries = match std::fs::read_dir(&directory) {
         Ok(entries) => entries,

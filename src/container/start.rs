@@ -9,12 +9,15 @@ use crate::sys::fs::write_all_at_once;
 use crate::sys::process::poll_until;
 use nix::fcntl::{Flock, FlockArg};
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long an init that was told to go on may take to execute its program: reading it from a slow disk included.
 const EXEC_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What lets init go on; no message of init's own.
+const GO: &[u8] = b"0";
 
 /// Starts a created container, and returns when its program has been executed.
 ///
@@ -37,7 +40,7 @@ pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
         }
         Err((_, error)) => return Err(error).context(title),
     };
-    match write_all_at_once(fifo.as_fd(), b"0") {
+    match write_all_at_once(fifo.as_fd(), GO) {
         Ok(()) => {}
         // Between opening and writing, another `start` was done, or init died.
         Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {
@@ -53,11 +56,7 @@ pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
         )))
         .context(title);
     }
-    match left_in(&directory).context(title)? {
-        None => Ok(()),
-        Some(FromInit::Failed(failure)) => Err(Error::from(failure)).context(title),
-        Some(_) => Err(Error::new(Kind::Protocol, "cannot understand its init process")).context(title),
-    }
+    left_in(&directory, fifo.as_fd()).context(title)
 }
 
 fn not_created(status: Status) -> Error {
@@ -69,20 +68,27 @@ fn not_created(status: Status) -> Error {
     }
 }
 
-/// What an init that could not execute its program left in the FIFO; it stays there as long as our end is open.
-fn left_in(directory: &Path) -> Result<Option<FromInit>> {
+/// What init left in the FIFO, where it stays as long as our end is open: nothing when it executed its program, the
+/// reason when it could not, and what we wrote when it ended before it read that.
+fn left_in(directory: &Path, fifo: BorrowedFd<'_>) -> Result<()> {
+    // Asked by our own end: a reader, opened without need, would make the container look as if it waited again.
+    if crate::sys::fs::unread_bytes(fifo).context(|| "cannot look into the FIFO")? == 0 {
+        return Ok(());
+    }
     let path = directory.join(crate::state::layout::container::FIFO);
     let reader = match crate::sys::fs::open_existing(&path, libc::O_RDONLY | libc::O_NONBLOCK) {
         Ok(reader) => reader,
         // Deleted by another command, which has killed init.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).context(|| format!("cannot open {path:?}")),
     };
     let mut buffer = [0; LARGEST];
-    match std::fs::File::from(reader).read(&mut buffer) {
-        Ok(0) => Ok(None),
-        Ok(length) => FromInit::decode(&buffer[..length]).map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error).context(|| format!("cannot read {path:?}")),
+    let length = std::fs::File::from(reader).read(&mut buffer).context(|| format!("cannot read {path:?}"))?;
+    if &buffer[..length] == GO {
+        return Err(Error::new(Kind::Died, "its init process died before its program ran"));
+    }
+    match FromInit::decode(&buffer[..length])? {
+        FromInit::Failed(failure) => Err(failure.into()),
+        _ => Err(Error::new(Kind::Protocol, "cannot understand its init process")),
     }
 }

@@ -83,7 +83,8 @@ pub(super) fn spawn(plan: &Plan<'_>) -> Result<Candidate> {
     let args =
         clone::CloneArgs { namespaces: clone_flags(plan), cgroup: plan.cgroup.v2_fd(), ..Default::default() };
     let (parents_end, childs_end) = (ours.as_raw_fd(), theirs.as_fd());
-    let child = clone::spawn(args, || {
+    let alone = clone::single_threaded().context(|| "cannot clone")?;
+    let child = clone::spawn(alone, args, || {
         // The child's copy of the parent's end would keep it from ever seeing the end of file.
         let failure = match close(parents_end) {
             Ok(()) => match become_pause(plan, childs_end) {

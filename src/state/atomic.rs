@@ -30,11 +30,9 @@ pub fn replace(directory: &Path, name: &str, content: &[u8], durability: Durabil
 }
 
 fn write(directory: &Path, name: &str, content: &[u8], durability: Durability) -> io::Result<()> {
-    // The pid makes the name unique among the live; a dead process's leftover of the same name is overwritten, which
-    // is safe: these directories are root's own.
+    // The pid makes the name unique among the live.
     let temporary = directory.join(format!(".{name}.{}", std::process::id()));
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = create_new(&temporary)?;
     let written = file.write_all(content).and_then(|()| match durability {
         Durability::Boot => Ok(()),
         Durability::Disk => file.sync_all(),
@@ -52,6 +50,19 @@ fn write(directory: &Path, name: &str, content: &[u8], durability: Durability) -
     Ok(())
 }
 
+/// Creates a file that nobody has; a dead process's leftover of the same name is removed. Never opens what is there: a
+/// pid file may lie in a directory that others can write, and lay a link in.
+fn create_new(path: &Path) -> io::Result<std::fs::File> {
+    let create = || std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match create() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(path)?;
+            create()
+        }
+        other => other,
+    }
+}
+
 /// The bytes of `directory/name`, or `None` where there is no such file.
 ///
 /// # Errors
@@ -62,8 +73,11 @@ pub fn read(directory: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let read = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = std::fs::File::open(&path)?;
-        io::Read::read_to_end(&mut io::Read::take(file, LARGEST), &mut bytes)?;
-        Ok(bytes)
+        let length = io::Read::read_to_end(&mut io::Read::take(file, LARGEST + 1), &mut bytes)?;
+        if u64::try_from(length).is_ok_and(|length| length <= LARGEST) {
+            return Ok(bytes);
+        }
+        Err(io::Error::other("it is too large"))
     };
     match read() {
         Ok(bytes) => Ok(Some(bytes)),

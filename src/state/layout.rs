@@ -32,6 +32,10 @@ impl Layout {
     pub fn container(&self, id: &ContainerId) -> PathBuf {
         self.containers().join(id.as_str())
     }
+    /// Directories of containers on their way in or out, see `container::directory`.
+    pub fn transit(&self) -> PathBuf {
+        self.root.join("transit")
+    }
     /// Directory of all pods.
     pub fn pods(&self) -> PathBuf {
         self.root.join("pods")

@@ -39,6 +39,12 @@ impl CommandEnd {
     }
 }
 
+impl AsFd for InitEnd {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl InitEnd {
     /// The next message, or `None` when the command is gone.
     pub fn receive(&self) -> Result<Option<ToInit>> {

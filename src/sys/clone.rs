@@ -24,6 +24,21 @@ pub struct CloneArgs<'a> {
     pub sibling: bool,
 }
 
+/// The proof that this process has one thread, so that no lock can be held across a clone. podrun starts none.
+#[derive(Debug, Clone, Copy)]
+pub struct SingleThreaded(());
+
+/// Looks at /proc/self/task; before any namespace is joined in which /proc could be somebody else's.
+///
+/// # Errors
+/// When there are more threads, or /proc cannot be read.
+pub fn single_threaded() -> io::Result<SingleThreaded> {
+    if std::fs::read_dir("/proc/self/task")?.count() == 1 {
+        return Ok(SingleThreaded(()));
+    }
+    Err(io::Error::other("the process has more than one thread"))
+}
+
 /// Forks with clone3; `child` runs in the new process, which ends should it return.
 ///
 /// The child is a copy of a single-threaded process, so no lock can be held in it and it may allocate. It must not
@@ -31,11 +46,8 @@ pub struct CloneArgs<'a> {
 /// stale.
 ///
 /// # Errors
-/// EBUSY-like `Other` when the process has more than one thread; else those of clone3(2).
-pub fn spawn(args: CloneArgs<'_>, child: impl FnOnce()) -> io::Result<Child> {
-    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
-        return Err(io::Error::other("the process has more than one thread"));
-    }
+/// Those of clone3(2).
+pub fn spawn(_: SingleThreaded, args: CloneArgs<'_>, child: impl FnOnce()) -> io::Result<Child> {
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000; // libc's constant is an int and overflows
     let mut pidfd: libc::c_int = -1;
     // SAFETY: clone_args is plain integers, for which all zeroes is a valid value.
@@ -52,7 +64,7 @@ pub fn spawn(args: CloneArgs<'_>, child: impl FnOnce()) -> io::Result<Child> {
         raw.cgroup = u64::try_from(cgroup.as_raw_fd()).map_err(io::Error::other)?;
     }
     // SAFETY: raw and pidfd live until the call returns; no stack is given, so the child gets a copy-on-write copy of
-    // ours as after fork; this process has one thread, checked above, so no lock is held across the call.
+    // ours as after fork; this process has one thread, as the caller's token proves, so no lock is held across the call.
     let pid =
         check(unsafe { libc::syscall(libc::SYS_clone3, &raw const raw, size_of::<libc::clone_args>()) })?;
     if pid == 0 {

@@ -77,7 +77,12 @@ pub fn write_all_at_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
 pub fn sealed_memfd(name: &CStr, mut content: impl io::Read) -> io::Result<OwnedFd> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // SAFETY: name is NUL-terminated and borrowed for the length of the call.
-    let raw = check(unsafe { libc::memfd_create(name.as_ptr(), flags) }.into())?;
+    let create = |flags| check(unsafe { libc::memfd_create(name.as_ptr(), flags) }.into());
+    // Where the sysctl vm.memfd_noexec is set, an executable one must be asked for; kernels before 6.3 cannot.
+    let raw = create(flags | libc::MFD_EXEC).or_else(|error| match error.raw_os_error() {
+        Some(libc::EINVAL) => create(flags),
+        _ => Err(error),
+    })?;
     // SAFETY: memfd_create returned a new descriptor that nobody else owns.
     let mut file = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(int(raw)?) });
     io::copy(&mut content, &mut file)?;
@@ -95,7 +100,21 @@ pub fn is_sealed(fd: BorrowedFd<'_>) -> bool {
     seals >= 0 && seals & libc::F_SEAL_WRITE != 0
 }
 
-/// The file descriptors (from `first` up) that are open in this process.
+/// How many bytes wait in a pipe or FIFO to be read, asked by either end (FIONREAD, pipe(7)).
+pub fn unread_bytes(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut count: libc::c_uint = 0;
+    // SAFETY: FIONREAD writes an int that lives until the call returns.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) }.into())?;
+    Ok(count)
+}
+
+/// Whether descriptor `fd` is open and was inherited: what podrun opens itself is close-on-exec.
+pub fn is_inherited(fd: i32) -> bool {
+    // SAFETY: F_GETFD takes no argument and fails with EBADF on a closed descriptor.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) == 0 }
+}
+
+/// Whether descriptor `fd` is open in this process.
 pub fn is_open(fd: i32) -> bool {
     // SAFETY: F_GETFD takes no argument and fails with EBADF on a closed descriptor.
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }

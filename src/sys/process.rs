@@ -48,11 +48,28 @@ pub fn set_child_subreaper() -> io::Result<()> {
 
 /// Puts this process's file descriptors from `first` up on close-on-exec (close_range(2), Linux 5.11).
 pub fn close_on_exec_from(first: u32) -> io::Result<()> {
-    // SAFETY: CLOSE_RANGE_CLOEXEC closes nothing; it only sets a flag on descriptors, whoever owns them.
-    check(unsafe {
-        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
-    })
-    .map(drop)
+    close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
+}
+
+/// Closes all descriptors from `first` up, whoever opened them, but those of `kept`. For a process that is about to
+/// execute a program: what else it owns must not be used or dropped any more.
+pub fn close_all_but(first: u32, kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut numbers: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
+    numbers.sort_unstable();
+    let mut from = first;
+    for number in numbers.into_iter().filter(|number| *number >= first) {
+        if from < number {
+            close_range(from, number - 1, 0)?;
+        }
+        from = number + 1;
+    }
+    close_range(from, u32::MAX, 0)
+}
+
+fn close_range(first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
+    // SAFETY: the call takes integers. Descriptors that values of this process own may be closed by it; our callers
+    // promise not to use or drop those any more.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
 }
 
 /// `_exit(2)`: no destructors, no buffers flushed that belong to the parent.

@@ -67,3 +67,23 @@ pub fn adopt(init: &mut Init) -> Result<()> {
     // Mode and group stay as devpts gave them; a program must be able to open its own terminal again.
     nix::unistd::fchown(&slave, Some(process.uid.into()), None).context(|| "cannot give it to the user")
 }
+
+/// Gives the standard streams to the user, who may want to open them again by /dev/stdout and its kin. Not the null
+/// device, which is everybody's, and not what cannot change its owner (a pipe of another user namespace, a read-only
+/// file system): the program can use the descriptors all the same.
+pub fn give_streams(init: &mut Init) -> Result<()> {
+    let uid = init.plan.process.uid;
+    for fd in [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
+        let stat = nix::sys::stat::fstat(fd).context(|| "cannot stat a standard stream")?;
+        let is_null = stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3);
+        if is_null || stat.st_uid == uid {
+            continue;
+        }
+        match nix::unistd::fchown(fd, Some(uid.into()), None) {
+            Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::EPERM | nix::errno::Errno::EROFS) => {
+            }
+            Err(error) => return Err(error).context(|| "cannot change its owner"),
+        }
+    }
+    Ok(())
+}

@@ -7,7 +7,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::AccessFlags;
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -72,11 +72,14 @@ pub fn wait_for_start(fifo: &OwnedFd) -> Result<()> {
     }
 }
 
-/// Marks everything but the standard streams and what is to be preserved close-on-exec, whoever opened it: the
-/// caller may have leaked descriptors into us (CVE-2024-21626).
-pub fn close_descriptors(init: &Init) -> Result<()> {
-    process::close_on_exec_from(3 + init.plan.process.preserved_fds)
-        .context(|| "cannot close file descriptors")
+/// Closes everything but the standard streams, what is to be preserved, the link and the FIFO, whoever opened it: the
+/// caller may have leaked descriptors into us (CVE-2024-21626), and init may wait for `start` for a long time.
+pub fn close_descriptors(init: &mut Init) -> Result<()> {
+    let mut kept = vec![init.plan.link.as_fd()];
+    kept.extend(init.plan.fifo.as_ref().map(AsFd::as_fd));
+    // The plan still names some that are closed here; nothing uses them from here on, and init never returns to drop
+    // the plan.
+    process::close_all_but(3 + init.plan.process.preserved_fds, &kept).context(|| "close_range")
 }
 
 /// Loads the filter, where there is one.
@@ -92,7 +95,6 @@ pub fn load_filter(init: &Init) -> Result<()> {
 pub fn program(init: &mut Init) -> Result<Infallible> {
     process::reset_signals().context(|| "cannot reset signals")?;
     if init.plan.process.no_new_privileges {
-        close_descriptors(init)?;
         // The last thing before exec: the filter need not allow anything else.
         load_filter(init)?;
     }

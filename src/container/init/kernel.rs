@@ -26,11 +26,18 @@ pub fn set_sysctls(init: &mut Init) -> Result<()> {
     Ok(())
 }
 
-/// Writes oom_score_adj.
+/// Writes oom_score_adj of this process, through the host's procfs.
 pub fn set_oom_score(init: &mut Init) -> Result<()> {
-    let Some(score) = init.plan.process.oom_score_adj else { return Ok(()) };
-    fs::write_existing(Path::new("/proc/self/oom_score_adj"), &score.to_string())
-        .context(|| format!("process.oomScoreAdj {score}"))
+    init.plan.process.oom_score_adj.map_or(Ok(()), |score| write_oom_score("self", score))
+}
+
+/// Writes oom_score_adj of a process, by its name in the host's /proc.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn write_oom_score(process: &str, score: i32) -> Result<()> {
+    fs::write_existing(&Path::new("/proc").join(process).join("oom_score_adj"), &score.to_string())
+        .context(|| format!("cannot set process.oomScoreAdj {score}"))
         .map_err(|error| match error.errno() {
             Some(libc::EACCES | libc::EPERM) => error.hint("lowering the score takes CAP_SYS_RESOURCE"),
             _ => error,

@@ -77,8 +77,13 @@ const STEPS: &[Step] = &[
     ("cannot make the root file system", make_root),
     ("cannot make the terminal", console::make),
     ("cannot enter the root file system", enter_root),
-    ("cannot enter the container's root", identity::complete_environment),
     ("cannot use the terminal", console::adopt),
+    ("cannot give the standard streams to the user", console::give_streams),
+    // From here on paths that the image chose are followed, /proc/self/fd/N/.. among them: no descriptor of the host's
+    // or the caller's may be open any more, nor as long as init waits for `start` (CVE-2024-21626). The filter loaded
+    // below might not allow close_range.
+    ("cannot close file descriptors", exec::close_descriptors),
+    ("cannot complete the environment", identity::complete_environment),
     ("cannot set resource limits", kernel::set_rlimits),
     // Without no_new_privs, loading a filter takes CAP_SYS_ADMIN: before the capabilities go (seccomp(2)). The filter
     // must then allow what follows, as with every runtime.
@@ -161,7 +166,8 @@ fn die_with_command() -> Result<()> {
 }
 
 fn enter_cgroup(init: &mut Init) -> Result<()> {
-    match &init.plan.cgroup {
+    // Its descriptors are of the host's files: closed as soon as they are used.
+    match init.plan.cgroup.take() {
         Some(entry) => entry.enter().context(|| "cannot write to its tasks file"),
         None => Ok(()),
     }
@@ -223,8 +229,6 @@ fn load_early_filter(init: &mut Init) -> Result<()> {
     if init.plan.process.no_new_privileges {
         return Ok(());
     }
-    // Whatever this process still holds must be closed by exec; after the filter close_range might not be allowed.
-    exec::close_descriptors(init)?;
     exec::load_filter(init)
 }
 
