@@ -1,10 +1,10 @@
 //! Two commands on one id at the same time: one success and one clear error, and nothing left behind.
 
-use crate::harness::{Bundle, Case, Outcome, Runtime, Test, case, eventually, note, pods, proc};
-use std::time::Instant;
+use crate::harness::{Bundle, Case, Outcome, Runtime, Test, case, eventually, machine, note, pods, proc};
+use std::time::{Duration, Instant};
 
 /// How often each race is run.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 40;
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -27,11 +27,22 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// Runs two command lines at the same time.
+/// Runs two command lines at the same time. From round to round the later one comes a little later, and the roles change,
+/// so that each meets the other at many points.
 #[track_caller]
-fn both(podrun: &Runtime, first: &[&str], second: &[&str]) -> (Outcome, Outcome) {
-    let (first, second) = (podrun.cmd(first).spawn(), podrun.cmd(second).spawn());
-    (first.finish(), second.finish())
+fn both(podrun: &Runtime, round: usize, first: &[&str], second: &[&str]) -> (Outcome, Outcome) {
+    let lag = Duration::from_micros(500) * u32::try_from(round / 2 % 10).unwrap_or(0) * machine::slowness();
+    if round.is_multiple_of(2) {
+        let first = podrun.cmd(first).spawn();
+        std::thread::sleep(lag);
+        let second = podrun.cmd(second).spawn();
+        (first.finish(), second.finish())
+    } else {
+        let second = podrun.cmd(second).spawn();
+        std::thread::sleep(lag);
+        let first = podrun.cmd(first).spawn();
+        (first.finish(), second.finish())
+    }
 }
 
 /// Demands success, or a refusal that says one of `excuses`.
@@ -68,9 +79,9 @@ fn clean(t: &Test, podrun: &Runtime, id: &str) {
 fn create_against_create(t: &Test) {
     let podrun = t.podrun();
     let bundle = sleeper(t);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let create = ["create", "--bundle", bundle.text(), "c"];
-        one_wins(&both(&podrun, &create, &create), &["already exists"]);
+        one_wins(&both(&podrun, round, &create, &create), &["already exists"]);
         podrun.run(&["start", "c"]).ok();
         clean(t, &podrun, "c");
     }
@@ -80,9 +91,9 @@ fn create_against_delete(t: &Test) {
     let podrun = t.podrun();
     let bundle = sleeper(t);
     let mut made = 0;
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let (create, delete) =
-            both(&podrun, &["create", "--bundle", bundle.text(), "c"], &["delete", "--force", "c"]);
+            both(&podrun, round, &["create", "--bundle", bundle.text(), "c"], &["delete", "--force", "c"]);
         delete.ok();
         made += usize::from(ok_or_says(&create, &["deleted", "deleting", "being created", "does not exist"]));
         clean(t, &podrun, "c");
@@ -93,8 +104,9 @@ fn create_against_delete(t: &Test) {
 fn create_against_plain_delete(t: &Test) {
     let podrun = t.podrun();
     let bundle = sleeper(t);
-    for _ in 0..ROUNDS {
-        let (create, delete) = both(&podrun, &["create", "--bundle", bundle.text(), "c"], &["delete", "c"]);
+    for round in 0..ROUNDS {
+        let (create, delete) =
+            both(&podrun, round, &["create", "--bundle", bundle.text(), "c"], &["delete", "c"]);
         create.ok();
         // As runc does, it takes a created container; what is half-made it leaves alone.
         ok_or_says(&delete, &["does not exist", "not stopped", "being created", "creating"]);
@@ -105,9 +117,12 @@ fn create_against_plain_delete(t: &Test) {
 fn start_against_start(t: &Test) {
     let podrun = t.podrun();
     let bundle = sleeper(t);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         podrun.create(&bundle, "c");
-        one_wins(&both(&podrun, &["start", "c"], &["start", "c"]), &["running", "starting", "not created"]);
+        one_wins(
+            &both(&podrun, round, &["start", "c"], &["start", "c"]),
+            &["running", "starting", "not created"],
+        );
         assert_eq!(podrun.status("c").as_deref(), Some("running"));
         clean(t, &podrun, "c");
     }
@@ -116,9 +131,9 @@ fn start_against_start(t: &Test) {
 fn start_against_delete(t: &Test) {
     let podrun = t.podrun();
     let bundle = sleeper(t);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         podrun.create(&bundle, "c");
-        let (start, delete) = both(&podrun, &["start", "c"], &["delete", "--force", "c"]);
+        let (start, delete) = both(&podrun, round, &["start", "c"], &["delete", "--force", "c"]);
         delete.ok();
         ok_or_says(&start, &["does not exist", "stopped", "deleted", "deleting", "died"]);
         clean(t, &podrun, "c");
@@ -128,9 +143,9 @@ fn start_against_delete(t: &Test) {
 fn kill_against_delete(t: &Test) {
     let podrun = t.podrun();
     let bundle = sleeper(t);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         podrun.up(&bundle, "c");
-        let (kill, delete) = both(&podrun, &["kill", "c", "KILL"], &["delete", "--force", "c"]);
+        let (kill, delete) = both(&podrun, round, &["kill", "c", "KILL"], &["delete", "--force", "c"]);
         delete.ok();
         ok_or_says(&kill, &["does not exist", "container not running"]);
         clean(t, &podrun, "c");
@@ -140,10 +155,10 @@ fn kill_against_delete(t: &Test) {
 fn delete_against_delete(t: &Test) {
     let podrun = t.podrun();
     let bundle = sleeper(t);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         podrun.up(&bundle, "c");
         // Forced, both may be content: the container is gone when they return.
-        let (first, second) = both(&podrun, &["delete", "--force", "c"], &["delete", "--force", "c"]);
+        let (first, second) = both(&podrun, round, &["delete", "--force", "c"], &["delete", "--force", "c"]);
         let won = [&first, &second].map(|out| ok_or_says(out, &["deleting"]));
         assert!(won[0] || won[1], "{first:?} {second:?}");
         clean(t, &podrun, "c");
@@ -153,9 +168,9 @@ fn delete_against_delete(t: &Test) {
 fn run_against_delete(t: &Test) {
     let podrun = t.podrun();
     let bundle = sleeper(t);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let (run, delete) =
-            both(&podrun, &["run", "-d", "--bundle", bundle.text(), "c"], &["delete", "--force", "c"]);
+            both(&podrun, round, &["run", "-d", "--bundle", bundle.text(), "c"], &["delete", "--force", "c"]);
         delete.ok();
         ok_or_says(&run, &["deleted", "deleting", "does not exist", "stopped", "died"]);
         clean(t, &podrun, "c");
@@ -173,10 +188,10 @@ fn clean_pod(t: &Test, podrun: &Runtime, name: &str) {
 fn pod_create_against_pod_create(t: &Test) {
     let podrun = t.podrun();
     let parent = pods::pod_parent();
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let create =
             ["pod", "create", "p", "--cgroup-parent", &parent, "--volume", "d=emptyDir,medium=Memory"];
-        one_wins(&both(&podrun, &create, &create), &["already exists"]);
+        one_wins(&both(&podrun, round, &create, &create), &["already exists"]);
         clean_pod(t, &podrun, "p");
     }
 }
@@ -185,10 +200,10 @@ fn pod_create_against_pod_delete(t: &Test) {
     let podrun = t.podrun();
     let parent = pods::pod_parent();
     let mut made = 0;
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let create =
             ["pod", "create", "p", "--cgroup-parent", &parent, "--volume", "d=emptyDir,medium=Memory"];
-        let (create, delete) = both(&podrun, &create, &["pod", "delete", "--force", "p"]);
+        let (create, delete) = both(&podrun, round, &create, &["pod", "delete", "--force", "p"]);
         ok_or_says(&delete, &["still creating", "being created", "is deleting"]);
         made += usize::from(ok_or_says(&create, &["deleted", "deleting", "is gone", "not found"]));
         clean_pod(t, &podrun, "p");
@@ -198,10 +213,10 @@ fn pod_create_against_pod_delete(t: &Test) {
 
 fn pod_delete_against_pod_delete(t: &Test) {
     let podrun = t.podrun();
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         podrun.pod("p", &["--volume", "d=emptyDir,medium=Memory"]);
         let delete = ["pod", "delete", "--force", "p"];
-        let (first, second) = both(&podrun, &delete, &delete);
+        let (first, second) = both(&podrun, round, &delete, &delete);
         let won = [&first, &second].map(|out| ok_or_says(out, &["deleting", "not found"]));
         assert!(won[0] || won[1], "{first:?} {second:?}");
         clean_pod(t, &podrun, "p");
@@ -213,10 +228,10 @@ fn container_create_against_pod_delete(t: &Test) {
     let bundle = sleeper(t).edit(|config| {
         config.as_object_mut().expect("an object").remove("hostname");
     });
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         podrun.pod("p", &[]);
         let create = ["create", "--bundle", bundle.text(), "--pod", "p", "c"];
-        let (create, delete) = both(&podrun, &create, &["pod", "delete", "--force", "p"]);
+        let (create, delete) = both(&podrun, round, &create, &["pod", "delete", "--force", "p"]);
         let deleted = ok_or_says(&delete, &["being created", "creating"]);
         ok_or_says(&create, &["not found", "deleted", "deleting", "gone", "not whole"]);
         if deleted {
@@ -234,11 +249,11 @@ fn two_commands_heal_one_pause(t: &Test) {
         config.as_object_mut().expect("an object").remove("hostname");
     });
     podrun.up_in("p", &bundle, "c", &[]);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let pause = nix::unistd::Pid::from_raw(podrun.pause_pid("p"));
         nix::sys::signal::kill(pause, nix::sys::signal::Signal::SIGKILL).expect("to kill the pause");
         eventually("it is dead", || (!proc::lives(pause.as_raw())).then_some(()));
-        let (first, second) = both(&podrun, &["pod", "state", "p"], &["pod", "state", "p"]);
+        let (first, second) = both(&podrun, round, &["pod", "state", "p"], &["pod", "state", "p"]);
         first.ok();
         second.ok();
         let warden = proc::parent(i32::try_from(std::process::id()).unwrap()).expect("a parent");
