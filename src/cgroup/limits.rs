@@ -8,7 +8,7 @@ use cgroups_rs::fs::pid::PidController;
 use oci_spec::runtime::LinuxResources;
 
 impl Cgroup {
-    /// Sets what is given and leaves the rest as it is. [`check`](super::check) has passed before.
+    /// Sets what is given and leaves the rest as it is. [`check()`](super::check()) has passed before.
     ///
     /// `devices` absent leaves device access alone; a list, even an empty one, denies what it and the defaults do
     /// not allow.
