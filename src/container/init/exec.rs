@@ -22,9 +22,12 @@ pub fn find(init: &mut Init) -> Result<()> {
     if name.as_bytes().contains(&b'/') {
         return check(Path::new(name)).context(title);
     }
-    let path = process.env.iter().rev().find_map(|pair| pair.as_bytes().strip_prefix(b"PATH="));
+    let path = process.env.iter().find_map(|pair| pair.as_bytes().strip_prefix(b"PATH="));
     let mut denied = None;
-    for directory in path.unwrap_or_default().split(|b| *b == b':') {
+    // Without a PATH nothing is searched; an empty element of one means the working directory, execvp(3).
+    for directory in
+        path.filter(|path| !path.is_empty()).into_iter().flat_map(|path| path.split(|b| *b == b':'))
+    {
         let directory =
             if directory.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(directory)) };
         let candidate = directory.join(name);
