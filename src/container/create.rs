@@ -38,7 +38,9 @@ pub struct CreateRequest {
     pub console_socket: Option<PathBuf>,
     /// Unix socket that init's pidfd is sent to.
     pub pidfd_socket: Option<PathBuf>,
-    /// Descriptors from 3 up that the program keeps.
+    /// Descriptors from 3 up that socket activation handed over, sd_listen_fds(3); the program is told.
+    pub listen_fds: u32,
+    /// Descriptors behind those that the program keeps.
     pub preserve_fds: u32,
     /// chroot instead of pivot_root.
     pub no_pivot: bool,
@@ -130,6 +132,7 @@ pub fn make(
         .context(title)?;
     let config = config::load(&bundle).context(title)?;
     let mut record = Record::new(request.id.clone(), bundle)?;
+    record.own_keyring = !request.no_new_keyring;
     let directory = directory::reserve(host, &record).context(title)?;
     make_reserved(host, request, source, begin, relay, config, &directory, &mut record)
         .map_err(|error| undo(host, &record, cause(source, &record, error)))

@@ -83,8 +83,9 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
     let surroundings = Surroundings {
         seccomp: seccomp.transpose().context(title)?,
         terminal: plan::terminal(wants_terminal, request.console_socket.as_deref(), remote).context(title)?,
-        keyring: None,
+        keyring: plan::keyring(&record.id, record.own_keyring),
         preserved_fds: request.preserve_fds,
+        listen_fds: 0,
     };
     let mut process = process::plan(&spec_process, surroundings).context(title)?;
     process.capabilities.add(&request.caps);

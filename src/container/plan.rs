@@ -11,6 +11,7 @@ use super::process::{self, Surroundings};
 use super::{CgroupManager, Host};
 use crate::cgroup::{self, Cgroup, Hierarchies, Mode};
 use crate::error::{Context, Error, Kind, Result};
+use crate::model::ids::ContainerId;
 use crate::seccomp;
 use crate::sync::link::InitEnd;
 use crate::sys::socket;
@@ -111,8 +112,9 @@ pub fn plan(
     let surroundings = Surroundings {
         seccomp,
         terminal: terminal(process.terminal().unwrap_or(false), request.console_socket.as_deref(), relay)?,
-        keyring: keyring(request),
-        preserved_fds: request.preserve_fds,
+        keyring: keyring(&request.id, !request.no_new_keyring),
+        preserved_fds: request.listen_fds.saturating_add(request.preserve_fds),
+        listen_fds: request.listen_fds,
     };
     let root = RootPlan {
         path: mounts::root_directory(bundle, root.path())?,
@@ -145,12 +147,9 @@ pub fn plan(
     })
 }
 
-/// The name of a session keyring, unless the caller wants to keep its own.
-fn keyring(request: &CreateRequest) -> Option<CString> {
-    if request.no_new_keyring {
-        return None;
-    }
-    CString::new(format!("_ses.{}", request.id)).ok()
+/// The name of a session keyring for a process of the container, where it is to have one of its `own`.
+pub fn keyring(id: &ContainerId, own: bool) -> Option<CString> {
+    if own { CString::new(format!("_ses.{id}")).ok() } else { None }
 }
 
 fn own_name(field: &str, name: Option<&str>, namespaces: &Namespaces) -> Result<Option<String>> {

@@ -80,6 +80,8 @@ pub struct Surroundings {
     pub keyring: Option<CString>,
     /// See [`ProcessPlan::preserved_fds`].
     pub preserved_fds: u32,
+    /// How many of those the caller's socket activation handed over, sd_listen_fds(3).
+    pub listen_fds: u32,
 }
 
 fn c_strings(field: &str, texts: &[String]) -> Result<Vec<CString>> {
@@ -108,10 +110,14 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
             env[index]
         )));
     }
+    let mut env = env.to_vec();
+    if surroundings.listen_fds > 0 {
+        env.extend([format!("LISTEN_FDS={}", surroundings.listen_fds), "LISTEN_PID=1".to_owned()]);
+    }
     Ok(ProcessPlan {
         args: c_strings("process.args", process.args().as_deref().unwrap_or_default())?,
         program: None,
-        env: c_strings("process.env", &last_of_each(env))?,
+        env: c_strings("process.env", &last_of_each(&env))?,
         cwd: process.cwd().clone(),
         uid: user.uid(),
         gid: user.gid(),
@@ -157,7 +163,7 @@ fn oom_score_adj(process: &Process) -> Result<Option<i32>> {
 /// The descriptors to preserve must be there, or the program would find ours of that number instead.
 fn check_preserved(count: u32) -> Result<()> {
     let first_missing = (3..3 + i64::from(count))
-        .find(|fd| i32::try_from(*fd).map_or(true, |fd| !crate::sys::fs::is_open(fd)));
+        .find(|fd| i32::try_from(*fd).map_or(true, |fd| !crate::sys::fs::is_inherited(fd)));
     match first_missing {
         None => Ok(()),
         Some(fd) => {
@@ -211,7 +217,10 @@ mod tests {
 
     fn planned(json: &str) -> Result<ProcessPlan> {
         let process: Process = serde_json::from_str(json).unwrap();
-        plan(&process, Surroundings { seccomp: None, terminal: None, keyring: None, preserved_fds: 0 })
+        plan(
+            &process,
+            Surroundings { seccomp: None, terminal: None, keyring: None, preserved_fds: 0, listen_fds: 0 },
+        )
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// The pod it belongs to.
     pub pod: Option<PodUid>,
+    /// Its processes have session keyrings of their own, and not the callers'.
+    pub own_keyring: bool,
 }
 
 impl Record {
@@ -65,6 +67,7 @@ impl Record {
             oci_version: String::new(),
             annotations: BTreeMap::new(),
             pod: None,
+            own_keyring: true,
         })
     }
 

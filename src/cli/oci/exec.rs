@@ -54,7 +54,7 @@ pub struct ExecArgs {
     /// Unix socket that gets a pidfd of the process
     #[arg(long, value_name = "SOCKET")]
     pub pidfd_socket: Option<PathBuf>,
-    /// Pass N descriptors after 0, 1, 2 and those of LISTEN_FDS
+    /// Pass N descriptors after 0, 1 and 2
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub preserve_fds: u32,
     /// Put the process into this group below the container's

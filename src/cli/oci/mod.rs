@@ -84,6 +84,7 @@ impl NewContainerArgs {
             pid_file: self.pid_file.clone(),
             console_socket: self.console_socket.clone(),
             pidfd_socket: self.pidfd_socket.clone(),
+            listen_fds: listen_fds(),
             preserve_fds: self.preserve_fds,
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
@@ -104,6 +105,13 @@ impl NewContainerArgs {
         let reference = PodRef { namespace: self.namespace.clone(), name: name.clone() };
         make(Some(&NamedPod { host, reference }))
     }
+}
+
+/// How many descriptors socket activation handed to this process, sd_listen_fds(3): what is meant for another process
+/// is none of ours.
+fn listen_fds() -> u32 {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    if number("LISTEN_PID") == Some(std::process::id()) { number("LISTEN_FDS").unwrap_or(0) } else { 0 }
 }
 
 /// The truthful answer where a command of the OCI face is known but not there.
