@@ -38,6 +38,7 @@ pub fn cases() -> Vec<Case> {
         case!(terminal_and_console_socket_need_each_other),
         case!(run_in_the_foreground_uses_the_callers_terminal),
         case!(preserved_descriptors_arrive),
+        case!(activated_sockets_arrive),
         case!(only_standard_descriptors_arrive),
         case!(signal_dispositions_are_the_default),
         case!(session_keyring_is_new_unless_told_otherwise),
@@ -414,6 +415,18 @@ fn preserved_descriptors_arrive(t: &Test) {
     // One that is not open is an error and not silently something else.
     let out = podrun.run(&["run", "--preserve-fds", "3", "--bundle", bundle.text(), "c"]);
     out.refused(&["--preserve-fds"]);
+}
+
+fn activated_sockets_arrive(t: &Test) {
+    let podrun = t.podrun();
+    let bundle = t.bundle();
+    let cmd = podrun.cmd(&["run", "--bundle", bundle.text(), "c"]);
+    // As systemd starts a service: descriptor 3, and the number of them for this very process.
+    let script = "exec 3</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
+    let facts = cmd.under(["sh", "-c", script, "sh"]).run().ok().json();
+    let env = facts::strings(&facts["env"]);
+    assert!(env.contains(&"LISTEN_FDS=1".into()) && env.contains(&"LISTEN_PID=1".into()), "{env:?}");
+    assert_eq!(facts["fds"].as_array().map(Vec::len), Some(4), "{}", facts["fds"]);
 }
 
 fn only_standard_descriptors_arrive(t: &Test) {

@@ -12,6 +12,7 @@ mod config_process;
 mod config_refused;
 mod config_resources;
 mod containerd;
+mod control;
 mod crash;
 mod differential;
 mod exec;
@@ -32,6 +33,7 @@ fn main() -> std::process::ExitCode {
         bad_input::cases(),
         pods::cases(),
         exec::cases(),
+        control::cases(),
         races::cases(),
         differential::cases(),
         crash::cases(),

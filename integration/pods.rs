@@ -57,6 +57,8 @@ pub fn cases() -> Vec<Case> {
         case!(pause_holds_no_descriptor_of_the_caller),
         case!(pause_survives_signals_from_its_own_namespace),
         case!(container_deletes_leave_the_pod),
+        case!(half_written_pod_record_can_be_deleted).exclusive(),
+        case!(default_directories_are_the_documented_ones).exclusive(),
         case!(many_pods_stand_side_by_side),
         case!(run_joins_a_pod_too),
     ]
@@ -888,6 +890,47 @@ fn container_deletes_leave_the_pod(t: &Test) {
         assert_eq!(podrun.pod_state("p")["containers"], json!([]));
     }
     podrun.run(&["pod", "delete", "p"]).ok().quietly();
+}
+
+fn half_written_pod_record_can_be_deleted(t: &Test) {
+    let podrun = t.podrun();
+    // In the usual place, which can be known without the record.
+    let uid = podrun
+        .run(&["pod", "create", "p", "--volume", "d=emptyDir,medium=Memory"])
+        .ok()
+        .stdout
+        .trim()
+        .to_owned();
+    podrun.up_in("p", &sleeper(t), "c", &["--volume", "d:/d"]);
+    let record = podrun.root().join("pods").join(&uid).join("pod.json");
+    let text = std::fs::read(&record).expect("the record");
+    for cut in [text.len() / 2, 0] {
+        std::fs::write(&record, &text[..cut]).expect("to cut it");
+        let out = podrun.run(&["pod", "state", "p"]);
+        assert!(out.code() <= 1, "{out:?}");
+        podrun.run(&["pod", "list"]).ok();
+    }
+    podrun.remove_pod("p");
+    assert_eq!((podrun.pod_names(), podrun.ids()), (vec![], vec![]));
+}
+
+fn default_directories_are_the_documented_ones(t: &Test) {
+    let podrun = t.podrun().only_globals(&[]);
+    let parent = pods::pod_parent();
+    // In a mount namespace whose /run and /var/lib are empty, so that nothing of the host's is in the way.
+    let script = format!(
+        "set -e; for d in /run /var/lib; do mount -t tmpfs t $d; done; \"$@\" pod create p --cgroup-parent {parent} \
+         --volume d=emptyDir >/dev/null; find /run /var/lib -mindepth 1 -maxdepth 1 ! -path /run/mount; \"$@\" pod delete --force p; \
+         find /run/podrun /var/lib/podrun ! -type d ! -path '*/lib/*'"
+    );
+    let out = podrun
+        .cmd(&[])
+        .under(["unshare", "-m", "--propagation", "private", "sh", "-c", &script, "sh"])
+        .run()
+        .ok();
+    let mut lines: Vec<&str> = out.stdout.lines().filter(|line| !line.ends_with("/.boot")).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["/run/podrun", "/var/lib/podrun"], "{out:?}");
 }
 
 fn many_pods_stand_side_by_side(t: &Test) {
