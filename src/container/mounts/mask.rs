@@ -2,13 +2,12 @@
 
 use super::apply::{new_fs, set_attributes};
 use super::options::Options;
-use super::plan::{clean, is_null_device};
+use super::plan::clean;
 use super::root::Root;
 use crate::error::{Context, Error, Result};
 use crate::sys::fs::Resolve;
 use crate::sys::mount::{self, ATTR_RDONLY, Depth, MountAttr};
-use nix::sys::stat::fstat;
-use std::fs::File;
+use nix::sys::stat::{FileStat, fstat};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -46,6 +45,7 @@ pub fn read_only(root: &Root, paths: &[String]) -> Result<()> {
 /// # Errors
 /// Names the path.
 pub fn hide(root: &Root, paths: &[String]) -> Result<()> {
+    let read_only = MountAttr { set: ATTR_RDONLY, ..MountAttr::default() };
     let mut null = None;
     let mut empty: Option<OwnedFd> = None;
     for path in paths {
@@ -54,18 +54,21 @@ pub fn hide(root: &Root, paths: &[String]) -> Result<()> {
         let stat = fstat(&target).context(title)?;
         let cover = if stat.st_mode & libc::S_IFMT != libc::S_IFDIR {
             if null.is_none() {
-                null = Some(host_null()?);
+                null = Some(null_device(root).context(title)?);
             }
             let Some(null) = &null else { continue };
-            mount::open_tree(null.as_fd(), c"", Some(Depth::One)).context(title)?
+            let cover = mount::open_tree(null.as_fd(), c"", Some(Depth::One)).context(title)?;
+            // Reading and writing the device is not hindered, but the container must not change the mode or owner of
+            // what may be the host's.
+            set_attributes(cover.as_fd(), Depth::One, &read_only).context(title)?;
+            cover
         } else if let Some(empty) = &empty {
             mount::open_tree(empty.as_fd(), c"", Some(Depth::One)).context(title)?
         } else {
             let options =
                 Options { parameters: vec!["nr_inodes=1".into(), "mode=755".into()], ..Options::default() };
             let tmpfs = new_fs(c"tmpfs", Some(c"tmpfs"), &options).context(title)?;
-            let attr = MountAttr { set: ATTR_RDONLY, ..MountAttr::default() };
-            set_attributes(tmpfs.as_fd(), Depth::One, &attr).context(title)?;
+            set_attributes(tmpfs.as_fd(), Depth::One, &read_only).context(title)?;
             tmpfs
         };
         mount::move_mount(cover.as_fd(), target.as_fd()).context(title)?;
@@ -77,13 +80,21 @@ pub fn hide(root: &Root, paths: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The host's /dev/null, verified: a container's own could be anything (CVE-2025-31133).
-fn host_null() -> Result<OwnedFd> {
-    let fd = mount::open_path(c"/dev/null").context(|| "cannot open the host's /dev/null")?;
-    let file = File::from(fd);
-    let metadata = file.metadata().context(|| "cannot stat the host's /dev/null")?;
-    if is_null_device(&metadata) {
-        return Ok(file.into());
+/// A null device to show in the place of hidden files: the container's own, if it is one (an image's could be anything,
+/// CVE-2025-31133), else the host's.
+fn null_device(root: &Root) -> Result<OwnedFd> {
+    if let Ok(own) = root.find(Path::new("/dev/null"), Resolve::NoSymlinks)
+        && is_null_device(&fstat(&own).context(|| "cannot stat the container's /dev/null")?)
+    {
+        return Ok(own);
+    }
+    let host = mount::open_path(c"/dev/null").context(|| "cannot open the host's /dev/null")?;
+    if is_null_device(&fstat(&host).context(|| "cannot stat the host's /dev/null")?) {
+        return Ok(host);
     }
     Err(Error::host("the host's /dev/null is not the null device"))
+}
+
+fn is_null_device(stat: &FileStat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3)
 }

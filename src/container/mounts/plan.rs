@@ -6,7 +6,6 @@ use crate::error::{Context, Error, Kind, Result};
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 /// All that makes the container's file system.
@@ -173,7 +172,11 @@ pub fn devices(extra: &[LinuxDevice]) -> Result<Vec<Device>> {
     ];
     let mut devices = Vec::with_capacity(DEFAULT.len() + extra.len());
     for (index, device) in extra.iter().enumerate() {
-        devices.push(self::device(device).context(|| format!("linux.devices[{index}]"))?);
+        let device = self::device(device).context(|| format!("linux.devices[{index}]"))?;
+        // Always a link to the one of the container's own devpts; clients that hand over all of the host's name it.
+        if device.path != Path::new("/dev/ptmx") {
+            devices.push(device);
+        }
     }
     for (path, number) in DEFAULT {
         if !devices.iter().any(|device| device.path == Path::new(path)) {
@@ -228,11 +231,6 @@ pub fn root_directory(bundle: &Path, root: &Path) -> Result<PathBuf> {
         return std::fs::canonicalize(&path).context(|| format!("root.path: cannot resolve {path:?}"));
     }
     Err(Error::user(format!("root.path: {path:?} is not a directory")))
-}
-
-/// Whether the host's /dev/null is the real one: it is what masked files show.
-pub fn is_null_device(metadata: &std::fs::Metadata) -> bool {
-    metadata.file_type().is_char_device() && metadata.rdev() == libc::makedev(1, 3)
 }
 
 #[cfg(test)]
