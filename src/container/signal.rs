@@ -5,10 +5,12 @@ use super::record::{self, Record, Status};
 use crate::cgroup::{self, Cgroup};
 use crate::error::{Context, Error, Result};
 use crate::model::ids::ContainerId;
+use crate::state::process;
 use oci_spec::runtime::LinuxResources;
 use std::path::PathBuf;
 
-/// Sends a signal to init, or to every process of the container. Takes no lock: a kill must always go through.
+/// Sends a signal to init, or to every process of the container; SIGKILL to all of them where the end of init would not
+/// be theirs. Takes no lock: a kill must always go through.
 ///
 /// # Errors
 /// When the container does not exist or has stopped; clients match the words.
@@ -19,6 +21,11 @@ pub fn kill(host: &Host, id: &ContainerId, signal: i32, all: bool) -> Result<()>
         // Init may be dead while others of a shared PID namespace are not; clients call this then.
         return cgroup.signal_all(signal).context(title);
     }
+    // Asked before the signal, for afterwards nobody may be there to tell.
+    let alone = match (&record.init, signal) {
+        (Some(init), libc::SIGKILL) => process::leads_pid_namespace(init.pid).context(title)?,
+        _ => true,
+    };
     let sent = match &record.init {
         Some(init) => init.signal(signal).context(title)?,
         None => false,
@@ -26,8 +33,10 @@ pub fn kill(host: &Host, id: &ContainerId, signal: i32, all: bool) -> Result<()>
     if !sent {
         return Err(Error::user("container not running")).context(title);
     }
-    // Nothing in a frozen group dies.
     match &record.cgroup {
+        // In a PID namespace that init does not lead, its end is not the others'.
+        Some(cgroup) if !alone => cgroup.signal_all(signal).context(title),
+        // Nothing in a frozen group dies.
         Some(cgroup) if signal == libc::SIGKILL && cgroup.is_frozen().context(title)? => {
             cgroup.thaw().context(title)
         }

@@ -43,6 +43,25 @@ pub fn stat(pid: i32) -> Result<Option<Stat>> {
     }
 }
 
+/// Whether a process is the first of its PID namespace, with which all others in it end; true when it is gone.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn leads_pid_namespace(pid: i32) -> Result<bool> {
+    let path = format!("/proc/{pid}/status");
+    match std::fs::read(&path) {
+        // The command's name is escaped there, so no line of it can look like this one, proc_pid_status(5).
+        Ok(text) => Ok(innermost_pid(&String::from_utf8_lossy(&text)).is_none_or(|pid| pid == 1)),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(true),
+        Err(error) => Err(error).context(|| format!("cannot read {path}")),
+    }
+}
+
+/// The last number of the line `NSpid:`.
+fn innermost_pid(status: &str) -> Option<i32> {
+    status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_ascii_whitespace().last()?.parse().ok()
+}
+
 /// The command name may hold anything, parentheses and newlines too: fields are counted from the last `)`.
 fn parse_stat(text: &[u8]) -> Option<Stat> {
     let end = text.iter().rposition(|b| *b == b')')?;
@@ -122,6 +141,12 @@ mod tests {
         assert_eq!(parse_stat(line), Some(Stat { state: 'S', start_time: 98765 }));
         assert_eq!(parse_stat(b"12 (a"), None);
         assert_eq!(parse_stat(b""), None);
+    }
+
+    #[test]
+    fn the_innermost_pid_is_the_last() {
+        assert_eq!(innermost_pid("Name:\ta\nNSpid:\t77\t5\t1\nNSpgid:\t7\n"), Some(1));
+        assert_eq!(innermost_pid("Name:\ta\n"), None);
     }
 
     #[test]
