@@ -234,7 +234,7 @@ fn clone_init(mut plan: Plan, entry: Option<Entry>, fifo: Option<OwnedFd>) -> Re
     // A descriptor of its own: the entry itself moves into init's plan.
     let group = entry.as_ref().and_then(Entry::v2_fd).map(|fd| fd.try_clone_to_owned()).transpose();
     let group = group.context(|| "cannot copy a descriptor")?;
-    let args = CloneArgs { namespaces, cgroup: group.as_ref().map(AsFd::as_fd), sibling: false };
+    let args = CloneArgs { namespaces, cgroup: group.as_ref().map(AsFd::as_fd) };
     let init_plan = plan.into_init(entry, fifo, init_end);
     let alone = single_threaded().context(|| "cannot clone")?;
     let child = namespaces::inside(join_pid, || {
@@ -244,7 +244,8 @@ fn clone_init(mut plan: Plan, entry: Option<Entry>, fifo: Option<OwnedFd>) -> Re
     Ok((command_end, child))
 }
 
-fn clone_hint(error: Error) -> Error {
+/// Adds the remedy to an error of the clone.
+pub(super) fn clone_hint(error: Error) -> Error {
     match error.errno() {
         Some(libc::ENOSPC) => {
             error.hint("a limit of namespaces is reached: see the sysctls user.max_*_namespaces")

@@ -1,6 +1,6 @@
 //! Running one more program in a container.
 
-use super::create::{end_child, publish, wait_ready};
+use super::create::{clone_hint, end_child, publish, wait_ready};
 use super::init::{self, InitPlan, kernel};
 use super::process::{self, ProcessPlan, Surroundings};
 use super::record::{self, Record, Status};
@@ -197,7 +197,7 @@ fn clone_into(
     let (command_end, init_end) = link::pair()?;
     let group = entry.as_ref().and_then(Entry::v2_fd).map(|fd| fd.try_clone_to_owned()).transpose();
     let group = group.context(|| "cannot copy a descriptor")?;
-    let args = CloneArgs { namespaces: 0, cgroup: group.as_ref().map(AsFd::as_fd), sibling: false };
+    let args = CloneArgs { namespaces: 0, cgroup: group.as_ref().map(AsFd::as_fd) };
     let plan = InitPlan {
         cgroup: entry,
         join,
@@ -213,7 +213,9 @@ fn clone_into(
     };
     let alone = single_threaded().context(|| "cannot clone")?;
     let child = namespaces::inside(seen, || {
-        spawn(alone, args, move || init::main(plan)).context(|| "cannot clone the process")
+        spawn(alone, args, move || init::main(plan))
+            .context(|| "cannot clone the process")
+            .map_err(clone_hint)
     })?;
     // The process itself has only the container's procfs to write to, which is nothing to rely on.
     match oom_score_adj.map_or(Ok(()), |score| kernel::write_oom_score(&child.pid.to_string(), score)) {

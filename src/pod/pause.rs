@@ -80,8 +80,7 @@ pub(super) struct Candidate {
 /// What it could not do, with a hint where the host is the reason. Nothing is left then.
 pub(super) fn spawn(plan: &Plan<'_>) -> Result<Candidate> {
     let (ours, theirs) = socket::pair().context(|| "cannot make a socket pair")?;
-    let args =
-        clone::CloneArgs { namespaces: clone_flags(plan), cgroup: plan.cgroup.v2_fd(), ..Default::default() };
+    let args = clone::CloneArgs { namespaces: clone_flags(plan), cgroup: plan.cgroup.v2_fd() };
     let (parents_end, childs_end) = (ours.as_raw_fd(), theirs.as_fd());
     let alone = clone::single_threaded().context(|| "cannot clone")?;
     let child = clone::spawn(alone, args, || {
