@@ -12,6 +12,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+const READ_ONLY: MountAttr = MountAttr { set: ATTR_RDONLY, clear: 0, propagation: 0, userns_fd: 0 };
+
 /// Opens a path to cover, resolved inside the root; a missing one needs no cover.
 fn find(root: &Root, path: &str) -> Result<Option<OwnedFd>> {
     match root.find(&clean(Path::new(path)), Resolve::InRoot) {
@@ -32,8 +34,7 @@ pub fn read_only(root: &Root, paths: &[String]) -> Result<()> {
         let title = || format!("cannot make {path:?} read-only (linux.readonlyPaths)");
         let Some(target) = find(root, path).context(title)? else { continue };
         let copy = mount::open_tree(target.as_fd(), c"", Some(Depth::Recursive)).context(title)?;
-        let attr = MountAttr { set: ATTR_RDONLY, ..MountAttr::default() };
-        set_attributes(copy.as_fd(), Depth::Recursive, &attr).context(title)?;
+        set_attributes(copy.as_fd(), Depth::Recursive, &READ_ONLY).context(title)?;
         mount::move_mount(copy.as_fd(), target.as_fd()).context(title)?;
     }
     Ok(())
@@ -45,7 +46,6 @@ pub fn read_only(root: &Root, paths: &[String]) -> Result<()> {
 /// # Errors
 /// Names the path.
 pub fn hide(root: &Root, paths: &[String]) -> Result<()> {
-    let read_only = MountAttr { set: ATTR_RDONLY, ..MountAttr::default() };
     let mut null = None;
     let mut empty: Option<OwnedFd> = None;
     for path in paths {
@@ -56,11 +56,9 @@ pub fn hide(root: &Root, paths: &[String]) -> Result<()> {
             if null.is_none() {
                 null = Some(null_device(root).context(title)?);
             }
-            let Some(null) = &null else { continue };
+            let Some((null, attr)) = &null else { continue };
             let cover = mount::open_tree(null.as_fd(), c"", Some(Depth::One)).context(title)?;
-            // Reading and writing the device is not hindered, but the container must not change the mode or owner of
-            // what may be the host's.
-            set_attributes(cover.as_fd(), Depth::One, &read_only).context(title)?;
+            set_attributes(cover.as_fd(), Depth::One, attr).context(title)?;
             cover
         } else if let Some(empty) = &empty {
             mount::open_tree(empty.as_fd(), c"", Some(Depth::One)).context(title)?
@@ -68,7 +66,7 @@ pub fn hide(root: &Root, paths: &[String]) -> Result<()> {
             let options =
                 Options { parameters: vec!["nr_inodes=1".into(), "mode=755".into()], ..Options::default() };
             let tmpfs = new_fs(c"tmpfs", Some(c"tmpfs"), &options).context(title)?;
-            set_attributes(tmpfs.as_fd(), Depth::One, &read_only).context(title)?;
+            set_attributes(tmpfs.as_fd(), Depth::One, &READ_ONLY).context(title)?;
             tmpfs
         };
         mount::move_mount(cover.as_fd(), target.as_fd()).context(title)?;
@@ -80,17 +78,18 @@ pub fn hide(root: &Root, paths: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// A null device to show in the place of hidden files: the container's own, if it is one (an image's could be anything,
-/// CVE-2025-31133), else the host's.
-fn null_device(root: &Root) -> Result<OwnedFd> {
+/// A null device to show in the place of hidden files, and attributes for a mount of it: the container's own, if it is
+/// one (an image's could be anything, CVE-2025-31133), else the host's. That is read-only, which the device does not mind:
+/// else the container could change the mode and owner of the host's.
+fn null_device(root: &Root) -> Result<(OwnedFd, MountAttr)> {
     if let Ok(own) = root.find(Path::new("/dev/null"), Resolve::NoSymlinks)
         && is_null_device(&fstat(&own).context(|| "cannot stat the container's /dev/null")?)
     {
-        return Ok(own);
+        return Ok((own, MountAttr::default()));
     }
     let host = mount::open_path(c"/dev/null").context(|| "cannot open the host's /dev/null")?;
     if is_null_device(&fstat(&host).context(|| "cannot stat the host's /dev/null")?) {
-        return Ok(host);
+        return Ok((host, READ_ONLY));
     }
     Err(Error::host("the host's /dev/null is not the null device"))
 }
