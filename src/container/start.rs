@@ -27,11 +27,9 @@ pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
     let title = || format!("cannot start container {:?}", id.as_str());
     let (directory, record) = record::load(host, id)?;
     if record.status(&directory)? != Status::Created {
-        return Err(not_created(record.status(&directory)?)).context(title);
+        return Err(not_created(host, id)).context(title);
     }
-    let Some(fifo) = record::fifo(&directory)? else {
-        return Err(not_created(record.status(&directory)?)).context(title);
-    };
+    let Some(fifo) = record::fifo(&directory)? else { return Err(not_created(host, id)).context(title) };
     // Of two commands one gets the lock; it is gone with us, whatever happens.
     let fifo = match Flock::lock(fifo, FlockArg::LockExclusiveNonblock) {
         Ok(fifo) => fifo,
@@ -44,7 +42,7 @@ pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
         Ok(()) => {}
         // Between opening and writing, another `start` was done, or init died.
         Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {
-            return Err(not_created(record.status(&directory)?)).context(title);
+            return Err(not_created(host, id)).context(title);
         }
         Err(error) => return Err(error).context(title),
     }
@@ -59,13 +57,22 @@ pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
     left_in(&directory, fifo.as_fd()).context(title)
 }
 
-fn not_created(status: Status) -> Error {
-    let error = Error::user(format!("it is {status}, not created"));
-    match status {
-        Status::Running | Status::Paused => error.hint("a container starts once"),
-        Status::Stopped => error.hint("delete it and create it again: a container starts once"),
-        _ => error,
-    }
+/// Why the container cannot be started, looked at afresh: another command may have changed it under our hands.
+fn not_created(host: &Host, id: &ContainerId) -> Error {
+    let look = || -> Result<Error> {
+        let (directory, record) = record::load(host, id)?;
+        if record.deleter.is_some() {
+            return Ok(Error::user("it is being deleted"));
+        }
+        let status = record.status(&directory)?;
+        let error = Error::user(format!("it is {status}, not created"));
+        Ok(match status {
+            Status::Running | Status::Paused => error.hint("a container starts once"),
+            Status::Stopped => error.hint("delete it and create it again: a container starts once"),
+            _ => error,
+        })
+    };
+    look().unwrap_or_else(|error| error)
 }
 
 /// What init left in the FIFO, where it stays as long as our end is open: nothing when it executed its program, the

@@ -121,7 +121,8 @@ pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
 pub fn poll_until(fd: BorrowedFd<'_>, events: i16, deadline: Instant) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let millis = i32::try_from(left.as_millis().saturating_add(1)).unwrap_or(i32::MAX);
+        // Rounded up, lest it wakes early; but no time left means no waiting at all.
+        let millis = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
         // SAFETY: poll is one live pollfd and the count says one.
         match check(unsafe { libc::poll(&raw mut poll, 1, millis) }.into()) {
