@@ -1,7 +1,7 @@
 //! A real client: Debian's containerd, started privately, with podrun as its runtime.
 
 use crate::harness::command::Cmd;
-use crate::harness::{Case, Test, case, machine, proc, runtime, skip, within};
+use crate::harness::{Case, Test, case, machine, pods, proc, runtime, skip, within};
 use nix::sys::signal::Signal;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,9 @@ impl Daemon {
     /// Runs a container with podrun in the foreground, or detached.
     fn run(&self, binary: &Path, flags: &[&str], words: &[&str]) -> Cmd {
         let binary = runtime::path_text(binary);
-        let mut all = vec!["run", "--runtime", "io.containerd.runc.v2", "--runc-binary", &binary];
+        let cgroup = pods::pod_parent().replace("/pods", &format!("/podrun/{}", words[0]));
+        let mut all =
+            vec!["run", "--runtime", "io.containerd.runc.v2", "--runc-binary", &binary, "--cgroup", &cgroup];
         all.extend(flags);
         all.push("docker.io/library/it:latest");
         all.extend(words);

@@ -28,6 +28,8 @@ pub struct Corner {
     place: PathBuf,
     cgroups: Vec<PathBuf>,
     outside: BTreeSet<PathBuf>,
+    /// Parents of podrun's groups in the usual places that were not there before.
+    new_parents: Vec<PathBuf>,
     /// The warden, below which all processes of the test are.
     warden: i32,
     /// The body, which is no leak of itself.
@@ -42,8 +44,9 @@ impl Corner {
         let name = format!("{CGROUPS}{}", std::process::id());
         let cgroups = groups_named(&name, |own| format!("{own}/{name}"));
         let outside = outside();
+        let new_parents = usual_parents().into_iter().filter(|path| !path.exists()).collect();
         cgroups::enter_private(&name)?;
-        Ok(Self { place, cgroups, outside, warden: own_pid(), body: None })
+        Ok(Self { place, cgroups, outside, new_parents, warden: own_pid(), body: None })
     }
 
     /// The corner that this process, a body, was put into by its warden.
@@ -52,7 +55,14 @@ impl Corner {
         let warden = proc::parent(me).unwrap_or(me);
         let name = format!("{CGROUPS}{warden}");
         let cgroups = groups_named(&name, |own| own.trim_end_matches("/_test").to_owned());
-        Self { place: place.to_owned(), cgroups, outside: BTreeSet::new(), warden, body: Some(me) }
+        Self {
+            place: place.to_owned(),
+            cgroups,
+            outside: BTreeSet::new(),
+            new_parents: Vec::new(),
+            warden,
+            body: Some(me),
+        }
     }
 
     /// The private directory.
@@ -140,6 +150,10 @@ impl Corner {
                 eprintln!("cannot remove {}: {error}", top.display());
             }
         }
+        for parent in &self.new_parents {
+            // Somebody else's by now if it is not empty.
+            drop(std::fs::remove_dir(parent));
+        }
         if let Err(error) = std::fs::remove_dir_all(&self.place) {
             eprintln!("cannot remove {}: {error}", self.place.display());
         }
@@ -164,6 +178,10 @@ fn outside() -> BTreeSet<PathBuf> {
         .flat_map(|entry| cgroups::tree(&entry.path()))
         .filter(|path| path.is_dir() && !is_parent(path))
         .collect()
+}
+
+fn usual_parents() -> Vec<PathBuf> {
+    cgroups::hierarchies("self").iter().map(|h| h.directory("/podrun")).collect()
 }
 
 fn remove_group(path: &Path) -> std::io::Result<()> {

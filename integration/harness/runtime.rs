@@ -51,7 +51,7 @@ impl Runtime {
         let globals = vec!["--root".into(), path_text(&place.join(name))];
         let mut before = Vec::new();
         if name == "crun" && !cgroups::is_pure_v2() {
-            before = only_v1_cgroups();
+            before = only_v1_cgroups(place);
         }
         Self { binary, globals, before, place: place.to_owned() }
     }
@@ -179,11 +179,11 @@ impl Runtime {
 }
 
 /// A mount namespace in which /sys/fs/cgroup has only the v1 hierarchies: crun 1.8 refuses a mixture.
-fn only_v1_cgroups() -> Vec<String> {
+fn only_v1_cgroups(place: &Path) -> Vec<String> {
     let script = "set -e; mkdir -p \"$0\"; mount --rbind /sys/fs/cgroup \"$0\"; mount -t tmpfs none /sys/fs/cgroup; \
                   for d in \"$0\"/*; do n=${d##*/}; [ $n = unified ] && continue; mkdir /sys/fs/cgroup/$n; \
                   mount --bind $d /sys/fs/cgroup/$n; done; exec \"$@\"";
-    let scratch = format!("/tmp/pit.cgroups.{}", std::process::id());
+    let scratch = path_text(&place.join("cgroups"));
     ["unshare", "-m", "--propagation", "slave", "sh", "-c", script, &scratch].map(str::to_owned).into()
 }
 
