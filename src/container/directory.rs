@@ -8,6 +8,7 @@ use super::Host;
 use super::record::Record;
 use crate::error::{Context, Error, Kind, Result};
 use crate::state::atomic;
+use crate::state::lock::DirectoryLock;
 use crate::state::process::{self, ProcessRef};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::stat::Mode;
@@ -67,7 +68,11 @@ pub fn reserve(host: &Host, record: &Record) -> Result<PathBuf> {
 pub fn remove(host: &Host, directory: &Path) -> Result<()> {
     atomic::make_directories(&host.layout.transit())?;
     let old = host.layout.transit().join(name("old", &super::record::own_process()?));
-    match std::fs::rename(directory, &old) {
+    // Whoever holds the lock writes into the directory by its path, which must not be another container's by then.
+    let Some(lock) = DirectoryLock::take(directory)? else { return Ok(()) };
+    let moved = std::fs::rename(directory, &old);
+    drop(lock);
+    match moved {
         Ok(()) => remove_tree(&old),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).context(|| format!("cannot move {directory:?} away")),
