@@ -234,7 +234,7 @@ fn clone_init(mut plan: Plan, entry: Option<Entry>, fifo: Option<OwnedFd>) -> Re
     // A descriptor of its own: the entry itself moves into init's plan.
     let group = entry.as_ref().and_then(Entry::v2_fd).map(|fd| fd.try_clone_to_owned()).transpose();
     let group = group.context(|| "cannot copy a descriptor")?;
-    let args = CloneArgs { namespaces, cgroup: group.as_ref().map(AsFd::as_fd) };
+    let args = CloneArgs { namespaces, cgroup: group.as_ref().map(AsFd::as_fd), sibling: false };
     let init_plan = plan.into_init(entry, fifo, init_end);
     let alone = single_threaded().context(|| "cannot clone")?;
     let child = namespaces::inside(join_pid, || {
@@ -303,13 +303,13 @@ pub fn publish(child: &Child, pid_file: Option<&Path>, pidfd_socket: Option<Owne
 ///
 /// # Errors
 /// What init says, or that it died.
-pub fn wait_ready(link: &CommandEnd) -> Result<()> {
+fn wait_ready(link: &CommandEnd) -> Result<()> {
     loop {
         match link.receive()? {
             Some(FromInit::Warn(text)) => report::warn(&text),
             Some(FromInit::Ready) => return Ok(()),
             Some(FromInit::Failed(failure)) => return Err(failure.into()),
-            Some(FromInit::Detached) => {
+            Some(FromInit::Detached | FromInit::Cloned(_)) => {
                 return Err(Error::new(Kind::Protocol, "the init process spoke out of turn"));
             }
             None => return Err(Error::new(Kind::Died, "the init process died")),
@@ -339,7 +339,7 @@ pub fn end_child(child: &Child, cgroup: Option<&Cgroup>, error: Error) -> Error 
     }
 }
 
-fn killed(cgroup: Option<&Cgroup>, signal: &str) -> Error {
+pub(super) fn killed(cgroup: Option<&Cgroup>, signal: &str) -> Error {
     match cgroup.map(Cgroup::memory_events) {
         Some(Ok(events)) if events.oom_kills > 0 => {
             let limit = events.limit_bytes.map(|bytes| format!(" (limit {bytes} bytes)")).unwrap_or_default();

@@ -3,7 +3,7 @@
 use super::record::{self, Record, Status};
 use super::{Host, config, directory};
 use crate::cgroup;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
 use crate::state::lock::DirectoryLock;
 use crate::state::process::ProcessRef;
@@ -88,6 +88,7 @@ fn claim(directory: &Path, force: bool) -> Result<Claim> {
     let Some(_lock) = DirectoryLock::take(directory)? else { return Ok(Claim::Missing) };
     let mut record = match Record::read(directory) {
         Ok(Some(record)) => record,
+        Ok(None) if !directory.exists() => return Ok(Claim::Missing),
         Ok(None) | Err(_) if force => return Ok(Claim::Damaged),
         Ok(None) => {
             return Err(Error::user("its record is missing").hint("podrun delete --force removes it"));
@@ -110,8 +111,12 @@ fn claim(directory: &Path, force: bool) -> Result<Claim> {
         }
     }
     record.deleter = Some(record::own_process()?);
-    record.write(directory)?;
-    Ok(Claim::Ours(Box::new(record)))
+    match record.write(directory) {
+        Ok(()) => Ok(Claim::Ours(Box::new(record))),
+        // Moved away by another deleter, which ended while we looked at it.
+        Err(error) if error.kind() == Kind::NotFound => Ok(Claim::Missing),
+        Err(error) => Err(error),
+    }
 }
 
 /// Kills what lives, then removes cgroup and files. Every step is done whatever the others say.

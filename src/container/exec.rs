@@ -1,20 +1,24 @@
 //! Running one more program in a container.
 
-use super::create::{clone_hint, end_child, publish, wait_ready};
-use super::init::{self, InitPlan, kernel};
+use super::create::{clone_hint, end_child, killed, publish};
+use super::init::join::JoinPlan;
+use super::init::{self, InitPlan};
 use super::process::{self, ProcessPlan, Surroundings};
 use super::record::{self, Record, Status};
 use super::relay::Relay;
-use super::{Host, config, namespaces, plan};
-use crate::cgroup::Entry;
+use super::{Host, config, plan};
+use crate::cgroup::{Cgroup, Entry};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
+use crate::report;
 use crate::seccomp;
 use crate::sync::link::{self, CommandEnd};
 use crate::sync::message::{FromInit, ToInit};
 use crate::sys::clone::{Child, CloneArgs, single_threaded, spawn};
-use crate::sys::socket;
+use crate::sys::{pidfd, socket};
 use caps::Capability;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
 use oci_spec::runtime::Process;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -93,7 +97,7 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
     let pidfd_socket =
         pidfd_socket.context_as(Kind::User, || "cannot connect to the pidfd socket").context(title)?;
     let (link, child) = clone_into(&record, request, process).context(title)?;
-    let started = start(&link, || publish(&child, request.pid_file.as_deref(), pidfd_socket));
+    let started = publish(&child, request.pid_file.as_deref(), pidfd_socket).and_then(|()| go(&link));
     if let Err(error) = started {
         return Err(end_child(&child, record.cgroup.as_ref(), error)).context(title);
     }
@@ -101,13 +105,6 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
         return Ok(0);
     }
     relay.run(&child).context(title)
-}
-
-/// Waits until the process is ready, lets `publish` tell its pid, and waits until its program runs.
-fn start(link: &CommandEnd, publish: impl FnOnce() -> Result<()>) -> Result<()> {
-    wait_ready(link)?;
-    publish()?;
-    go(link)
 }
 
 /// Says `Go` and waits until the program runs.
@@ -170,7 +167,7 @@ fn spec_process(request: &ExecRequest, containers: Option<&Process>) -> Result<P
     Ok(process)
 }
 
-/// Clones a process that joins the container.
+/// Clones a process that joins the container, and waits until it is ready.
 fn clone_into(
     record: &Record,
     request: &ExecRequest,
@@ -192,15 +189,17 @@ fn clone_into(
             Some(group.child(name).entry().context(|| format!("--cgroup {name:?}"))?)
         }
     };
-    let (seen, join) = namespaces_of(record, init)?;
-    let oom_score_adj = process.oom_score_adj.take();
+    let joinable = joinable(record, init)?;
     let (command_end, init_end) = link::pair()?;
     let group = entry.as_ref().and_then(Entry::v2_fd).map(|fd| fd.try_clone_to_owned()).transpose();
     let group = group.context(|| "cannot copy a descriptor")?;
-    let args = CloneArgs { namespaces: 0, cgroup: group.as_ref().map(AsFd::as_fd) };
+    let args = CloneArgs { namespaces: 0, cgroup: group.as_ref().map(AsFd::as_fd), sibling: false };
+    let alone = single_threaded().context(|| "cannot clone")?;
+    let first =
+        JoinPlan { cgroup: entry, oom_score_adj: process.oom_score_adj.take(), namespaces: joinable, alone };
     let plan = InitPlan {
-        cgroup: entry,
-        join,
+        cgroup: None,
+        join: Vec::new(),
         new_network: false,
         new_cgroup_namespace: false,
         hostname: None,
@@ -211,25 +210,62 @@ fn clone_into(
         fifo: None,
         link: init_end,
     };
-    let alone = single_threaded().context(|| "cannot clone")?;
-    let child = namespaces::inside(seen, || {
-        spawn(alone, args, move || init::main(plan))
-            .context(|| "cannot clone the process")
-            .map_err(clone_hint)
-    })?;
-    // The process itself has only the container's procfs to write to, which is nothing to rely on.
-    match oom_score_adj.map_or(Ok(()), |score| kernel::write_oom_score(&child.pid.to_string(), score)) {
-        Ok(()) => Ok((command_end, child)),
-        Err(error) => Err(end_child(&child, record.cgroup.as_ref(), error)),
+    let between = spawn(alone, args, move || init::join::main(first, plan))
+        .context(|| "cannot clone the process")
+        .map_err(clone_hint)?;
+    match arrival(&command_end) {
+        Ok(pid) => {
+            waitpid(Pid::from_raw(between.pid), None).context(|| "cannot reap a child")?;
+            // A child of ours that nobody has reaped: the pid is still its own.
+            let pidfd = pidfd::open(pid).context(|| format!("cannot open process {pid}"))?;
+            Ok((command_end, Child { pid, pidfd }))
+        }
+        Err(error) => {
+            // Both end by themselves when the link is gone.
+            drop(command_end);
+            Err(reap_all(record.cgroup.as_ref(), error))
+        }
     }
 }
 
-type Joinable = (OwnedFd, libc::c_int);
+/// Listens until both the pid of the program's process and its word that it is ready have come, in either order.
+fn arrival(link: &CommandEnd) -> Result<i32> {
+    let (mut pid, mut ready) = (None, false);
+    loop {
+        match link.receive()? {
+            Some(FromInit::Warn(text)) => report::warn(&text),
+            Some(FromInit::Cloned(number)) => pid = Some(number),
+            Some(FromInit::Ready) => ready = true,
+            Some(FromInit::Failed(failure)) => return Err(failure.into()),
+            Some(FromInit::Detached) => {
+                return Err(Error::new(Kind::Protocol, "the process spoke out of turn"));
+            }
+            None => return Err(Error::new(Kind::Died, "the process died")),
+        }
+        if let (Some(pid), true) = (pid, ready) {
+            return Ok(pid);
+        }
+    }
+}
 
-/// The namespaces of init that are not ours. First those that the command joins, since the clone is to be in them from
-/// its first moment: it is visible to the container as soon as it is in its PID namespace, and must not show the host's
-/// files through /proc/PID/root then. The rest init joins, by one setns(2) with the pidfd.
-fn namespaces_of(record: &Record, init: OwnedFd) -> Result<(Option<Joinable>, Vec<Joinable>)> {
+/// Reaps the children of a failed exec; when they died without a word, how they died is the error.
+fn reap_all(cgroup: Option<&Cgroup>, error: Error) -> Error {
+    let mut signal = None;
+    loop {
+        match waitpid(None, None) {
+            Ok(WaitStatus::Signaled(_, by, _)) => signal = signal.or(Some(by)),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => break, // there is none left
+        }
+    }
+    match signal {
+        Some(signal) if error.kind() == Kind::Died => killed(cgroup, signal.as_str()),
+        _ => error,
+    }
+}
+
+/// The namespaces of init that are not ours, to be joined by one setns(2) with its pidfd.
+fn joinable(record: &Record, init: OwnedFd) -> Result<(OwnedFd, libc::c_int)> {
     const FILES: [(&str, libc::c_int); 6] = [
         ("mnt", libc::CLONE_NEWNS),
         ("net", libc::CLONE_NEWNET),
@@ -252,10 +288,7 @@ fn namespaces_of(record: &Record, init: OwnedFd) -> Result<(Option<Joinable>, Ve
     }
     // The pidfd is still of the init meant: it was opened before its pid was used, and it has not ended since.
     ns_alive(&init)?;
-    let first = flags & (libc::CLONE_NEWPID | libc::CLONE_NEWNS);
-    let rest = flags & !first;
-    let copy = init.try_clone().context(|| "cannot copy a descriptor")?;
-    Ok(((first != 0).then_some((copy, first)), if rest == 0 { Vec::new() } else { vec![(init, rest)] }))
+    Ok((init, flags))
 }
 
 fn ns_alive(init: &OwnedFd) -> Result<()> {

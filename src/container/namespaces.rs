@@ -91,33 +91,18 @@ fn open(path: &Path, flag: libc::c_int) -> Result<OwnedFd> {
     }
 }
 
-/// Runs `clone` so that its child is made in the namespaces that `join` stands for, then returns to our own. A PID
-/// namespace concerns children only; a mount namespace changes what every path means to us, so `clone` uses none.
+/// Runs `clone` so that its child is made in the PID namespace `join`, then returns to our own: setns(2) with a PID
+/// namespace concerns children only.
 ///
 /// # Errors
 /// Those of `clone` and of the joining.
 pub fn inside<T>(join: Option<(OwnedFd, libc::c_int)>, clone: impl FnOnce() -> Result<T>) -> Result<T> {
-    let Some((theirs, flags)) = join else { return clone() };
-    let open = |path: &str, flags| {
-        fs::open_existing(Path::new(path), flags).context(|| format!("cannot open {path}"))
-    };
-    let directory = libc::O_PATH | libc::O_DIRECTORY;
-    let (pid, mount) =
-        (open("/proc/self/ns/pid", libc::O_RDONLY)?, open("/proc/self/ns/mnt", libc::O_RDONLY)?);
-    let (root, here) = (open("/", directory)?, open(".", directory)?);
-    ns::setns(theirs.as_fd(), flags).context(|| format!("cannot join {}", names(flags)))?;
+    let Some((theirs, flag)) = join else { return clone() };
+    let own = fs::open_existing(Path::new("/proc/self/ns/pid"), libc::O_RDONLY)
+        .context(|| "cannot open our own PID namespace")?;
+    ns::setns(theirs.as_fd(), flag).context(|| format!("cannot join {}", names(flag)))?;
     let cloned = clone();
-    let back = || -> std::io::Result<()> {
-        ns::setns(pid.as_fd(), libc::CLONE_NEWPID)?;
-        if flags & libc::CLONE_NEWNS != 0 {
-            ns::setns(mount.as_fd(), libc::CLONE_NEWNS)?;
-            nix::unistd::fchdir(&root)?;
-            nix::unistd::chroot(".")?;
-            nix::unistd::fchdir(&here)?;
-        }
-        Ok(())
-    };
-    back().context(|| "cannot return to our own namespaces")?;
+    ns::setns(own.as_fd(), flag).context(|| "cannot return to our own PID namespace")?;
     cloned
 }
 

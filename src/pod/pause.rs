@@ -80,7 +80,8 @@ pub(super) struct Candidate {
 /// What it could not do, with a hint where the host is the reason. Nothing is left then.
 pub(super) fn spawn(plan: &Plan<'_>) -> Result<Candidate> {
     let (ours, theirs) = socket::pair().context(|| "cannot make a socket pair")?;
-    let args = clone::CloneArgs { namespaces: clone_flags(plan), cgroup: plan.cgroup.v2_fd() };
+    let args =
+        clone::CloneArgs { namespaces: clone_flags(plan), cgroup: plan.cgroup.v2_fd(), sibling: false };
     let (parents_end, childs_end) = (ours.as_raw_fd(), theirs.as_fd());
     let alone = clone::single_threaded().context(|| "cannot clone")?;
     let child = clone::spawn(alone, args, || {

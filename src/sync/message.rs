@@ -17,6 +17,8 @@ pub enum ToInit {
 pub enum FromInit {
     /// All is set up but the last steps before exec.
     Ready,
+    /// From the process between the command and the one that joins a container: the pid of the latter.
+    Cloned(i32),
     /// The command may end: this process no longer dies with it.
     Detached,
     /// Something the user should know.
@@ -86,6 +88,7 @@ impl FromInit {
         match self {
             Self::Ready => vec![b'R'],
             Self::Detached => vec![b'D'],
+            Self::Cloned(pid) => [b"P", &pid.to_ne_bytes()[..]].concat(),
             Self::Warn(text) => [b"W", cut(text, LARGEST - 1).as_bytes()].concat(),
             Self::Failed(failure) => {
                 let hint = cut(&failure.hint, LARGEST / 4);
@@ -104,6 +107,10 @@ impl FromInit {
         match tag {
             b'R' if rest.is_empty() => Ok(Self::Ready),
             b'D' if rest.is_empty() => Ok(Self::Detached),
+            b'P' => match rest.try_into() {
+                Ok(pid) => Ok(Self::Cloned(i32::from_ne_bytes(pid))),
+                Err(_) => Err(malformed()),
+            },
             b'W' => Ok(Self::Warn(text(rest)?)),
             b'F' => {
                 let (number, rest) = rest.split_first_chunk::<4>().ok_or_else(malformed)?;
@@ -126,9 +133,13 @@ mod tests {
     #[test]
     fn round_trips() {
         let failure = Failure { errno: 2, text: "cannot mount é".into(), hint: "create it".into() };
-        for message in
-            [FromInit::Ready, FromInit::Detached, FromInit::Warn("w".into()), FromInit::Failed(failure)]
-        {
+        for message in [
+            FromInit::Ready,
+            FromInit::Detached,
+            FromInit::Cloned(7),
+            FromInit::Warn("w".into()),
+            FromInit::Failed(failure),
+        ] {
             assert_eq!(FromInit::decode(&message.encode()).unwrap(), message);
         }
         assert_eq!(ToInit::decode(&ToInit::Go.encode()).unwrap(), ToInit::Go);
@@ -148,7 +159,7 @@ mod tests {
 
     #[test]
     fn garbage_is_an_error() {
-        for bytes in [&b""[..], b"X", b"R1", b"F", b"F\0\0\0\0no end", b"W\xff"] {
+        for bytes in [&b""[..], b"X", b"R1", b"P123", b"F", b"F\0\0\0\0no end", b"W\xff"] {
             assert!(FromInit::decode(bytes).is_err(), "{bytes:?}");
         }
         assert!(ToInit::decode(b"").is_err());

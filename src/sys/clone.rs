@@ -20,6 +20,8 @@ pub struct CloneArgs<'a> {
     pub namespaces: u64,
     /// A cgroup v2 directory that the child starts in (`CLONE_INTO_CGROUP`, Linux 5.7).
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// The child becomes a sibling: its parent is the caller's parent (`CLONE_PARENT`).
+    pub sibling: bool,
 }
 
 /// The proof that this process has one thread, so that no lock can be held across a clone. podrun starts none.
@@ -52,7 +54,11 @@ pub fn spawn(_: SingleThreaded, args: CloneArgs<'_>, child: impl FnOnce()) -> io
     let mut raw: libc::clone_args = unsafe { std::mem::zeroed() };
     raw.flags = args.namespaces | libc::CLONE_PIDFD as u64;
     raw.pidfd = &raw mut pidfd as u64;
-    raw.exit_signal = libc::SIGCHLD as u64;
+    if args.sibling {
+        raw.flags |= libc::CLONE_PARENT as u64; // exit_signal must be zero then: it is the caller's own
+    } else {
+        raw.exit_signal = libc::SIGCHLD as u64;
+    }
     if let Some(cgroup) = args.cgroup {
         raw.flags |= CLONE_INTO_CGROUP;
         raw.cgroup = u64::try_from(cgroup.as_raw_fd()).map_err(io::Error::other)?;

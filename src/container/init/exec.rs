@@ -68,7 +68,9 @@ pub fn wait_for_start(fifo: &OwnedFd) -> Result<()> {
     let mut byte = [0];
     loop {
         match nix::unistd::read(fifo, &mut byte) {
-            Ok(_) => return Ok(()),
+            Ok(1) => return Ok(()),
+            // Only a seccomp filter that answers in the kernel's place can say so.
+            Ok(_) => return Err(Error::user("cannot wait for start: read(2) does not read (linux.seccomp)")),
             Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error).context(|| "cannot wait for start"),
         }

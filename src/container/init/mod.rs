@@ -8,6 +8,7 @@ pub mod caps;
 pub mod console;
 pub mod exec;
 pub mod identity;
+pub mod join;
 pub mod kernel;
 
 use super::mounts::plan::RootPlan;
