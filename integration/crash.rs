@@ -4,9 +4,8 @@
 //! [`MOST`] evenly spread calls only.
 
 use crate::harness::command::Outcome;
-use crate::harness::{
-    Bundle, Case, Runtime, Test, case, machine, note, pods, runtime::path_text, skip, within,
-};
+use crate::harness::pods::{self, sleeper};
+use crate::harness::{Bundle, Case, Runtime, Test, case, machine, note, runtime::path_text, skip, within};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -164,13 +163,6 @@ fn needs_strace() {
     if !machine::has_package("strace") {
         skip("strace is not installed");
     }
-}
-
-#[track_caller]
-fn sleeper(t: &Test) -> Bundle {
-    t.bundle().args(&["/bin/probe", "sleep", "300"]).edit(|config| {
-        config.as_object_mut().expect("an object").remove("hostname");
-    })
 }
 
 fn words(words: &[&str]) -> Vec<String> {

@@ -7,10 +7,12 @@
 )]
 
 mod bad_input;
+mod bad_state;
 mod config_mounts;
 mod config_process;
 mod config_refused;
 mod config_resources;
+mod config_seccomp;
 mod containerd;
 mod control;
 mod crash;
@@ -18,6 +20,8 @@ mod differential;
 mod exec;
 mod harness;
 mod oci_lifecycle;
+mod pod_pause;
+mod pod_volumes;
 mod pods;
 mod races;
 mod security;
@@ -27,11 +31,15 @@ fn main() -> std::process::ExitCode {
     let cases = [
         oci_lifecycle::cases(),
         config_process::cases(),
+        config_seccomp::cases(),
         config_mounts::cases(),
         config_resources::cases(),
         config_refused::cases(),
         bad_input::cases(),
+        bad_state::cases(),
         pods::cases(),
+        pod_volumes::cases(),
+        pod_pause::cases(),
         exec::cases(),
         control::cases(),
         races::cases(),

@@ -1,10 +1,7 @@
 //! Bare pods and the containers that join them.
 
-use crate::harness::{
-    Bundle, Case, Runtime, Test, case, cgroups, eventually, facts, pods, proc, runtime::path_text,
-};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use crate::harness::pods::{self, joining, run_in, sleeper};
+use crate::harness::{Case, Test, case, cgroups, eventually, facts, proc, runtime::path_text};
 use serde_json::{Value, json};
 
 pub fn cases() -> Vec<Case> {
@@ -24,15 +21,6 @@ pub fn cases() -> Vec<Case> {
         case!(hostname_of_the_pod_wins_with_a_warning),
         case!(pid_namespace_is_shared_when_told),
         case!(shared_pid_namespace_is_reaped_by_the_pause),
-        case!(empty_dir_is_one_directory_in_both),
-        case!(empty_dir_in_memory_is_a_tmpfs_with_its_limit),
-        case!(volume_may_be_read_only),
-        case!(empty_dir_limit_on_disk_is_refused),
-        case!(host_path_types_are_checked),
-        case!(host_path_or_create_creates),
-        case!(host_path_block_device),
-        case!(volumes_are_private_to_their_mounts),
-        case!(unknown_volume_is_refused_before_anything_is_made),
         case!(network_none_has_loopback_up),
         case!(network_host_is_the_hosts),
         case!(limits_are_on_the_pods_cgroup),
@@ -48,41 +36,11 @@ pub fn cases() -> Vec<Case> {
         case!(duplicate_name_already_exists),
         case!(wrong_names_are_refused),
         case!(unknown_pod_is_not_found),
-        case!(pause_is_healed_from_a_live_container),
-        case!(pause_is_healed_by_any_command),
-        case!(pod_without_pause_and_containers_has_failed_and_can_be_deleted),
-        case!(shared_pid_pod_whose_pause_was_killed_has_failed),
-        case!(pause_is_small_and_shared).exclusive(),
-        case!(pause_has_no_privileges_and_is_not_dumpable),
-        case!(pause_holds_no_descriptor_of_the_caller),
-        case!(pause_survives_signals_from_its_own_namespace),
         case!(container_deletes_leave_the_pod),
-        case!(half_written_pod_record_can_be_deleted).exclusive(),
         case!(default_directories_are_the_documented_ones).exclusive(),
         case!(many_pods_stand_side_by_side),
         case!(run_joins_a_pod_too),
     ]
-}
-
-/// A bundle without a hostname of its own, which would differ from the pod's.
-#[track_caller]
-fn joining(bundle: Bundle) -> Bundle {
-    bundle.edit(|config| {
-        config.as_object_mut().expect("an object").remove("hostname");
-    })
-}
-
-#[track_caller]
-fn sleeper(t: &Test) -> Bundle {
-    joining(t.bundle().args(&["/bin/probe", "sleep", "300"]))
-}
-
-#[track_caller]
-fn run_in(podrun: &Runtime, pod: &str, bundle: &Bundle, words: &[&str]) -> crate::harness::Outcome {
-    let mut all = vec!["run", "--pod", pod, "--bundle", bundle.text()];
-    all.extend(words);
-    all.push("one-shot");
-    podrun.run(&all)
 }
 
 fn pod_create_prints_the_uid_and_state_shows_the_pod(t: &Test) {
@@ -359,187 +317,6 @@ fn shared_pid_namespace_is_reaped_by_the_pause(t: &Test) {
     podrun.remove_pod("p");
 }
 
-fn empty_dir_is_one_directory_in_both(t: &Test) {
-    let podrun = t.podrun();
-    podrun.pod("p", &["--volume", "data=emptyDir"]);
-    let state = podrun.pod_state("p");
-    let host = state["volumes"][0]["path"].as_str().expect("a path").to_owned();
-    assert!(host.starts_with(&path_text(&podrun.data_root())), "{host}");
-    let writer = joining(t.shell("id -u > /data/from-a; stat -c %i /data; sleep 300"));
-    let writer = writer.set("/process/user", json!({"uid": 1000, "gid": 1000}));
-    let out = podrun.up_in("p", &writer, "a", &["--volume", "data:/data"]);
-    podrun.wait_output(&out, "\n");
-    let reader = joining(t.shell("cat /elsewhere/from-a; stat -c %i /elsewhere"));
-    let seen = run_in(&podrun, "p", &reader, &["--volume", "data:/elsewhere"]).ok().stdout;
-    assert_eq!(seen, format!("1000\n{}", out.later()), "any user may write, and it is the same inode");
-    podrun.remove_pod("p");
-    assert!(!std::path::Path::new(&host).exists(), "gone with the pod");
-}
-
-fn empty_dir_in_memory_is_a_tmpfs_with_its_limit(t: &Test) {
-    let podrun = t.podrun();
-    podrun.pod(
-        "p",
-        &["--volume", "fast=emptyDir,medium=Memory,sizeLimit=1Mi", "--volume", "free=emptyDir,medium=Memory"],
-    );
-    let volumes = ["--volume", "fast:/fast", "--volume", "free:/free"];
-    let facts = run_in(&podrun, "p", &joining(t.bundle()), &volumes).ok().json();
-    assert_eq!(facts::mount(&facts, "/fast")["fstype"], "tmpfs");
-    assert_eq!(facts::mount(&facts, "/free")["fstype"], "tmpfs");
-    let options = facts::strings(&facts::mount(&facts, "/fast")["super_options"]);
-    assert!(options.iter().any(|o| o == "size=1024k"), "{options:?}");
-    let fill = "dd if=/dev/zero of=/fast/big bs=64k count=32 2>&1; ls -l /fast/big";
-    let out = run_in(&podrun, "p", &joining(t.shell(fill)), &volumes).ok().stdout;
-    assert!(out.contains("No space left") && out.contains("1048576"), "{out}");
-    let later = run_in(&podrun, "p", &joining(t.shell("ls -l /fast/big")), &volumes).ok().stdout;
-    assert!(later.contains("1048576"), "the volume outlives a container: {later}");
-    podrun.remove_pod("p");
-}
-
-fn volume_may_be_read_only(t: &Test) {
-    let podrun = t.podrun();
-    podrun.pod("p", &["--volume", "data=emptyDir"]);
-    let bundle = joining(t.bundle().args(&["/bin/probe", "facts", "--path", "/a", "--path", "/b"]));
-    let out = run_in(&podrun, "p", &bundle, &["--volume", "data:/a:ro", "--volume", "data:/b"]).ok();
-    let facts = out.json();
-    assert_eq!(
-        (&facts["paths"]["/a"]["write"], &facts["paths"]["/b"]["write"]),
-        (&json!("EROFS"), &json!("ok"))
-    );
-    podrun.remove_pod("p");
-}
-
-fn empty_dir_limit_on_disk_is_refused(t: &Test) {
-    let podrun = t.podrun();
-    let out = podrun.pod_create("p", &["--volume", "data=emptyDir,sizeLimit=1Mi"]);
-    out.refused(&["data", "sizeLimit", "medium=Memory"]);
-    assert_eq!(podrun.pod_names(), Vec::<String>::new());
-}
-
-fn host_path_types_are_checked(t: &Test) {
-    let podrun = t.podrun();
-    let directory = path_text(&t.directory("directory"));
-    let file = path_text(&t.file("file", "x"));
-    let socket = path_text(&t.path("socket"));
-    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
-    let missing = path_text(&t.path("missing"));
-    for (path, kind, good) in [
-        (&directory, "", true),
-        (&file, "", true),
-        (&missing, "", false),
-        (&directory, "Directory", true),
-        (&file, "Directory", false),
-        (&missing, "Directory", false),
-        (&directory, "DirectoryOrCreate", true),
-        (&file, "DirectoryOrCreate", false),
-        (&file, "File", true),
-        (&directory, "File", false),
-        (&missing, "File", false),
-        (&file, "FileOrCreate", true),
-        (&directory, "FileOrCreate", false),
-        (&socket, "Socket", true),
-        (&file, "Socket", false),
-        (&"/dev/null".to_owned(), "CharDevice", true),
-        (&file, "CharDevice", false),
-        (&"/dev/null".to_owned(), "BlockDevice", false),
-        (&file, "Nonsense", false),
-    ] {
-        let volume = if kind.is_empty() {
-            format!("v=hostPath:{path}")
-        } else {
-            format!("v=hostPath:{path},type={kind}")
-        };
-        let out = podrun.pod_create("p", &["--volume", &volume]);
-        if good {
-            out.ok();
-            let seen = run_in(&podrun, "p", &joining(t.shell("ls -ld /v")), &["--volume", "v:/v"]).ok();
-            assert!(seen.stdout.contains("/v"), "{volume}");
-            podrun.remove_pod("p");
-        } else {
-            // A kind that no path can have is wrong usage; the rest is wrong input.
-            let code = if kind == "Nonsense" { 2 } else { 1 };
-            out.exits(code).says(&["v", if kind == "Nonsense" { kind } else { path }]);
-        }
-    }
-    assert!(!t.path("missing").exists());
-}
-
-fn host_path_or_create_creates(t: &Test) {
-    let podrun = t.podrun();
-    let (directory, file) = (t.path("new/deep/directory"), t.path("new/file"));
-    std::fs::create_dir(t.path("new")).expect("a directory");
-    let first = format!("d=hostPath:{},type=DirectoryOrCreate", directory.display());
-    let second = format!("f=hostPath:{},type=FileOrCreate", file.display());
-    podrun.pod("p", &["--volume", &first, "--volume", &second]);
-    let script = "echo kept > /d/note; echo kept > /f";
-    run_in(&podrun, "p", &joining(t.shell(script)), &["--volume", "d:/d", "--volume", "f:/f"]).ok();
-    podrun.remove_pod("p");
-    for path in [directory.join("note"), file] {
-        assert_eq!(std::fs::read_to_string(&path).expect("it stays"), "kept\n", "{path:?} is the host's");
-    }
-}
-
-fn host_path_block_device(t: &Test) {
-    let podrun = t.podrun();
-    let node = t.path("block");
-    let mode = nix::sys::stat::Mode::S_IRUSR;
-    let number = nix::sys::stat::makedev(7, 200);
-    if nix::sys::stat::mknod(&node, nix::sys::stat::SFlag::S_IFBLK, mode, number).is_err() {
-        crate::harness::skip("block devices cannot be made here");
-    }
-    podrun.pod("p", &["--volume", &format!("b=hostPath:{},type=BlockDevice", node.display())]);
-    let seen = run_in(&podrun, "p", &joining(t.shell("ls -l /b")), &["--volume", "b:/b"]).ok().stdout;
-    assert!(seen.starts_with('b'), "{seen}");
-    podrun.remove_pod("p");
-}
-
-fn volumes_are_private_to_their_mounts(t: &Test) {
-    let podrun = t.podrun();
-    podrun.pod("p", &["--volume", "data=emptyDir,medium=Memory"]);
-    podrun.up_in("p", &sleeper(t), "a", &["--volume", "data:/data"]);
-    let of_container = proc::mounts(podrun.pid("a"));
-    let inside = of_container.iter().find(|mount| mount.point == "/data").expect("the volume");
-    assert!(inside.propagation.iter().all(|p| !p.starts_with("shared")), "{inside:?}");
-    for mount in proc::mounts("self").iter().filter(|mount| mount.concerns(t.place())) {
-        assert!(mount.propagation.is_empty(), "a mount of the pod is shared on the host: {mount:?}");
-    }
-    podrun.remove_pod("p");
-}
-
-fn unknown_volume_is_refused_before_anything_is_made(t: &Test) {
-    let podrun = t.podrun();
-    podrun.pod("p", &["--volume", "data=emptyDir"]);
-    let bundle = sleeper(t);
-    for (word, words) in [
-        ("ghost:/x", &["ghost", "data"][..]),
-        ("data", &["data"]),
-        ("data:x", &["x"]),
-        ("data:/x:no", &["no"]),
-    ] {
-        let out = podrun.run(&["create", "--bundle", bundle.text(), "--pod", "p", "--volume", word, "c"]);
-        out.refused(words);
-        assert_eq!(podrun.status("c"), None);
-    }
-    podrun.remove_pod("p");
-    for spec in [
-        "data",
-        "data=",
-        "data=magic",
-        "=emptyDir",
-        "Data=emptyDir",
-        "d=emptyDir,colour=blue",
-        "d=hostPath:relative",
-    ] {
-        let out = podrun.pod_create("q", &["--volume", spec]);
-        if !matches!(out.code(), 1 | 2) || out.stderr.is_empty() {
-            out.fail(&format!("{spec} is not refused"));
-        }
-    }
-    let twice = podrun.pod_create("q", &["--volume", "d=emptyDir", "--volume", "d=emptyDir"]);
-    twice.refused(&["\"d\""]);
-    assert_eq!(podrun.pod_names(), Vec::<String>::new());
-}
-
 fn network_none_has_loopback_up(t: &Test) {
     let podrun = t.podrun();
     podrun.pod("p", &["--network", "none"]);
@@ -753,133 +530,6 @@ fn unknown_pod_is_not_found(t: &Test) {
     }
 }
 
-/// Kills the pause from outside, as somebody who cleans up too eagerly would.
-#[track_caller]
-fn kill_pause(podrun: &Runtime, pod: &str) -> i32 {
-    let pid = podrun.pause_pid(pod);
-    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("to kill the pause");
-    eventually("the pause is dead", || (!proc::lives(pid)).then_some(()));
-    pid
-}
-
-fn pause_is_healed_from_a_live_container(t: &Test) {
-    let podrun = t.podrun();
-    podrun.pod("p", &["--volume", "d=emptyDir,medium=Memory"]);
-    let net = proc::namespace(podrun.pause_pid("p"), "net");
-    podrun.up_in("p", &sleeper(t), "a", &["--volume", "d:/d"]);
-    let old = kill_pause(&podrun, "p");
-    podrun.up_in("p", &sleeper(t), "b", &["--volume", "d:/d"]);
-    let new = podrun.pause_pid("p");
-    assert!(new != old && proc::lives(new));
-    for pid in [new, podrun.pid("a"), podrun.pid("b")] {
-        assert_eq!(proc::namespace(pid, "net"), net, "the apps did not notice");
-    }
-    assert_eq!(podrun.pod_state("p")["phase"], "Running");
-    podrun.remove_pod("p");
-}
-
-fn pause_is_healed_by_any_command(t: &Test) {
-    let podrun = t.podrun();
-    podrun.pod("p", &[]);
-    podrun.up_in("p", &sleeper(t), "a", &[]);
-    for words in [&["pod", "state", "p"][..], &["pod", "describe", "p"], &["pod", "list"]] {
-        let old = kill_pause(&podrun, "p");
-        podrun.run(words).ok();
-        let new = podrun.pause_pid("p");
-        assert!(new != old && proc::lives(new), "{words:?}");
-        assert_eq!(proc::namespace(new, "ipc"), proc::namespace(podrun.pid("a"), "ipc"));
-    }
-    podrun.remove_pod("p");
-}
-
-fn pod_without_pause_and_containers_has_failed_and_can_be_deleted(t: &Test) {
-    let podrun = t.podrun();
-    podrun.pod("p", &["--volume", "d=emptyDir,medium=Memory"]);
-    podrun.up_in(
-        "p",
-        &joining(t.bundle().args(&["/bin/probe", "exit", "0"])),
-        "ended",
-        &["--volume", "d:/d"],
-    );
-    podrun.wait_status("ended", "stopped");
-    kill_pause(&podrun, "p");
-    assert_eq!(podrun.pod_state("p")["phase"], "Failed");
-    let out = podrun.run(&["create", "--bundle", sleeper(t).text(), "--pod", "p", "c"]);
-    out.refused(&["\"p\""]);
-    podrun.run(&["pod", "delete", "p"]).ok();
-    assert_eq!((podrun.ids(), podrun.pod_names()), (vec![], vec![]));
-}
-
-fn shared_pid_pod_whose_pause_was_killed_has_failed(t: &Test) {
-    let podrun = t.podrun();
-    podrun.pod("p", &["--share-pid"]);
-    podrun.up_in("p", &sleeper(t), "a", &[]);
-    let pid = podrun.pid("a");
-    kill_pause(&podrun, "p");
-    eventually("the kernel ends all processes of the namespace", || (!proc::lives(pid)).then_some(()));
-    assert_eq!(podrun.pod_state("p")["phase"], "Failed");
-    podrun.remove_pod("p");
-}
-
-fn pause_is_small_and_shared(t: &Test) {
-    let podrun = t.podrun();
-    for number in 0..5 {
-        podrun.pod(&format!("p{number}"), &[]);
-    }
-    let sizes: Vec<u64> =
-        (0..5).filter_map(|number| proc::pss_kib(podrun.pause_pid(&format!("p{number}")))).collect();
-    assert_eq!(sizes.len(), 5);
-    assert!(sizes.iter().all(|kib| *kib < 100), "PSS in KiB: {sizes:?}");
-    podrun.run(&["pod", "delete", "--force", "p0", "p1", "p2", "p3", "p4"]).ok();
-}
-
-fn pause_has_no_privileges_and_is_not_dumpable(t: &Test) {
-    let podrun = t.podrun();
-    podrun.pod("p", &[]);
-    let pid = podrun.pause_pid("p");
-    for set in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
-        let bits = proc::status_field(pid, set).unwrap_or_default();
-        // CAP_KILL or CAP_SYS_PTRACE would be of no use to it either.
-        assert_eq!(u64::from_str_radix(&bits, 16), Ok(0), "{set}");
-    }
-    assert_eq!(proc::status_field(pid, "NoNewPrivs").as_deref(), Some("1"));
-    podrun.remove_pod("p");
-}
-
-fn pause_holds_no_descriptor_of_the_caller(t: &Test) {
-    let podrun = t.podrun();
-    let parent = pods::pod_parent();
-    let cmd = podrun.cmd(&["pod", "create", "p", "--cgroup-parent", &parent]);
-    // `cat` sees the end of the pipe only when the pause does not hold it; the leak of fd 7 would keep the file busy.
-    let script = "exec 7</etc/passwd; \"$@\" | cat";
-    cmd.under(["sh", "-c", script, "sh"]).run().ok();
-    let pid = podrun.pause_pid("p");
-    let targets: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
-        .expect("its descriptors")
-        .flatten()
-        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
-        .map(|target| path_text(&target))
-        .collect();
-    assert!(targets.iter().all(|target| target == "/dev/null"), "{targets:?}");
-    podrun.remove_pod("p");
-}
-
-fn pause_survives_signals_from_its_own_namespace(t: &Test) {
-    let podrun = t.podrun();
-    podrun.pod("p", &["--share-pid"]);
-    let caps = json!(["CAP_KILL"]);
-    let bundle = joining(
-        t.shell("for s in KILL HUP USR1 QUIT PIPE SEGV; do kill -$s 1; done; sleep 0.05; echo survived"),
-    );
-    let bundle =
-        bundle.set("/process/capabilities", json!({"bounding": caps, "effective": caps, "permitted": caps}));
-    let pid = podrun.pause_pid("p");
-    let out = run_in(&podrun, "p", &bundle, &[]).ok();
-    assert_eq!(out.stdout, "survived\n");
-    assert_eq!(podrun.pause_pid("p"), pid);
-    podrun.remove_pod("p");
-}
-
 fn container_deletes_leave_the_pod(t: &Test) {
     let podrun = t.podrun();
     podrun.pod("p", &["--volume", "d=emptyDir"]);
@@ -890,28 +540,6 @@ fn container_deletes_leave_the_pod(t: &Test) {
         assert_eq!(podrun.pod_state("p")["containers"], json!([]));
     }
     podrun.run(&["pod", "delete", "p"]).ok().quietly();
-}
-
-fn half_written_pod_record_can_be_deleted(t: &Test) {
-    let podrun = t.podrun();
-    // In the usual place, which can be known without the record.
-    let uid = podrun
-        .run(&["pod", "create", "p", "--volume", "d=emptyDir,medium=Memory"])
-        .ok()
-        .stdout
-        .trim()
-        .to_owned();
-    podrun.up_in("p", &sleeper(t), "c", &["--volume", "d:/d"]);
-    let record = podrun.root().join("pods").join(&uid).join("pod.json");
-    let text = std::fs::read(&record).expect("the record");
-    for cut in [text.len() / 2, 0] {
-        std::fs::write(&record, &text[..cut]).expect("to cut it");
-        let out = podrun.run(&["pod", "state", "p"]);
-        assert!(out.code() <= 1, "{out:?}");
-        podrun.run(&["pod", "list"]).ok();
-    }
-    podrun.remove_pod("p");
-    assert_eq!((podrun.pod_names(), podrun.ids()), (vec![], vec![]));
 }
 
 fn default_directories_are_the_documented_ones(t: &Test) {

@@ -1,7 +1,7 @@
 //! Bare pods of the program under test.
 
 use super::command::Outcome;
-use super::{Bundle, Runtime, cgroups, leaks, runtime};
+use super::{Bundle, Runtime, Test, cgroups, leaks, runtime};
 use serde_json::Value;
 
 impl Runtime {
@@ -67,4 +67,27 @@ pub fn pod_parent() -> String {
     let all = cgroups::hierarchies("self");
     let corner = all.iter().flat_map(|h| h.own.split('/')).find(|part| part.starts_with(leaks::CGROUPS));
     format!("/{}/pods", corner.unwrap_or("podrun-it"))
+}
+
+/// A bundle without a hostname of its own, which would differ from the pod's.
+#[track_caller]
+pub fn joining(bundle: Bundle) -> Bundle {
+    bundle.edit(|config| {
+        config.as_object_mut().expect("an object").remove("hostname");
+    })
+}
+
+/// Such a bundle whose program sleeps.
+#[track_caller]
+pub fn sleeper(t: &Test) -> Bundle {
+    joining(t.bundle().args(&["/bin/probe", "sleep", "300"]))
+}
+
+/// Runs a bundle in a pod in the foreground.
+#[track_caller]
+pub fn run_in(podrun: &Runtime, pod: &str, bundle: &Bundle, words: &[&str]) -> Outcome {
+    let mut all = vec!["run", "--pod", pod, "--bundle", bundle.text()];
+    all.extend(words);
+    all.push("one-shot");
+    podrun.run(&all)
 }
