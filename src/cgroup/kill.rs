@@ -4,9 +4,12 @@ use super::{Cgroup, Group};
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::fs::write_existing;
 use crate::sys::pidfd;
+use crate::sys::tree::{Next, short_path, walk};
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 /// How often the list is read again before processes that fork faster than they are signalled are given up.
@@ -110,17 +113,19 @@ impl Group {
         Ok(pids)
     }
 
-    /// Calls `visit` for the group's directory and all below it; directories that vanish are left out.
+    /// Calls `visit` with a short path to the group's directory and to each below it, however deep; directories that
+    /// vanish are left out.
     pub(super) fn for_each_dir(&self, mut visit: impl FnMut(&Path) -> io::Result<()>) -> Result<()> {
-        let mut waiting = vec![self.dir.clone()];
-        while let Some(dir) = waiting.pop() {
-            match visit(&dir).and_then(|()| subdirectories(&dir)) {
-                Ok(below) => waiting.extend(below),
-                Err(error) if vanished(&error) => {}
-                Err(error) => return Err(error).context(|| format!("cannot read cgroup {}", dir.display())),
+        let enter = |dir: BorrowedFd<'_>| match visit(&short_path(dir)).and_then(|()| subdirectories(dir)) {
+            Err(error) if vanished(&error) => Ok(Vec::new()),
+            result => result,
+        };
+        match walk(&self.dir, enter, |_, _| Ok(Next::Leave)) {
+            Err(error) if !vanished(&error) => {
+                Err(error).context(|| format!("cannot read cgroup {} and those below it", self.dir.display()))
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn kill(&self) -> Result<()> {
@@ -138,13 +143,13 @@ pub(super) fn vanished(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
 }
 
-/// The groups directly below.
-pub(super) fn subdirectories(dir: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+/// The names of the groups directly below.
+pub(super) fn subdirectories(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
+    for entry in std::fs::read_dir(short_path(dir))? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            found.push(entry.path());
+            found.push(CString::new(entry.file_name().into_vec())?);
         }
     }
     Ok(found)

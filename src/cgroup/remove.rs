@@ -3,7 +3,10 @@
 use super::kill::{subdirectories, vanished};
 use super::{Cgroup, Group};
 use crate::error::{Context, Error, Result};
+use crate::sys::tree::{Next, walk};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -64,25 +67,23 @@ impl Group {
 
 /// Groups go from the bottom up; the files in them go by themselves.
 fn remove_tree(dir: &Path) -> io::Result<()> {
-    match rmdir(dir) {
+    match gone(std::fs::remove_dir(dir)) {
         Err(error) if is_busy(&error) => {}
         result => return result,
     }
-    let below = match subdirectories(dir) {
-        Err(error) if vanished(&error) => return Ok(()),
-        result => result?,
+    let enter = |dir: BorrowedFd<'_>| match subdirectories(dir) {
+        Err(error) if vanished(&error) => Ok(Vec::new()),
+        result => result,
     };
-    for dir in &below {
-        remove_tree(dir)?;
-    }
-    rmdir(dir)
+    gone(walk(dir, enter, |above, name| {
+        gone(unlinkat(above, name, UnlinkatFlags::RemoveDir).map_err(io::Error::from)).map(|()| Next::Leave)
+    }))?;
+    gone(std::fs::remove_dir(dir))
 }
 
-fn rmdir(dir: &Path) -> io::Result<()> {
-    match std::fs::remove_dir(dir) {
-        Err(error) if vanished(&error) => Ok(()),
-        result => result,
-    }
+/// What somebody else removed is removed.
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| if vanished(&error) { Ok(()) } else { Err(error) })
 }
 
 /// A group with processes or with groups below it (ENOTEMPTY is what other file systems say for that).

@@ -3,6 +3,7 @@
 use crate::error::{Context, Result};
 use crate::sys::clone::Child;
 use crate::sys::{pidfd, pty, socket};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -99,46 +100,94 @@ const HUNG_UP_PAUSE_MS: u16 = 100;
 
 /// Copies and forwards until the child has ended and its output is read.
 fn pump(child: &Child, master: Option<&OwnedFd>, signals: &SignalFd) -> Result<()> {
-    let stdin = io::stdin();
-    let mut input_open = master.is_some();
-    let mut hung_up = false;
+    let mut terminal = master.map(Terminal::new).transpose()?;
     loop {
         let mut fds = vec![
             PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN),
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         ];
-        if let Some(master) = master.filter(|_| !hung_up) {
-            fds.push(PollFd::new(master.as_fd(), PollFlags::POLLIN));
-            if input_open {
-                fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
-            }
-        }
-        let patience = if hung_up { PollTimeout::from(HUNG_UP_PAUSE_MS) } else { PollTimeout::NONE };
+        let stdin = io::stdin();
+        let patience = match &terminal {
+            Some(terminal) => terminal.ask(&mut fds, stdin.as_fd()),
+            None => PollTimeout::NONE,
+        };
         match poll(&mut fds, patience) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error).context(|| "cannot wait for the program"),
         }
         let ready = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
-        let (ended, signalled, output, input) = (ready(0), ready(1), ready(2), ready(3));
+        let (ended, signalled, of_master, input) = (ready(0), ready(1), ready(2), ready(3));
         if signalled {
             forward_signals(child, master, signals)?;
         }
-        hung_up = false;
-        if let Some(master) = master {
-            if output {
-                // Nobody holds the slave any more (EIO), but the program may open it again; or our stdout is gone.
-                hung_up = !copy(master.as_fd(), io::stdout().as_fd())?;
-            }
-            if input && !hung_up && !copy(stdin.as_fd(), master.as_fd())? {
-                input_open = false;
-            }
+        if let Some(terminal) = &mut terminal {
+            terminal.serve(of_master, input)?;
         }
         if ended {
-            return match master {
-                Some(master) => drain(master),
-                None => Ok(()),
+            return master.map_or(Ok(()), drain);
+        }
+    }
+}
+
+/// The program's terminal, seen from its master.
+struct Terminal<'a> {
+    master: &'a OwnedFd,
+    /// What the caller typed and the program's input queue had no room for. While there is some, the caller is not
+    /// asked for more, but the program's output is still read: it may read its input only when that is gone.
+    pending: Vec<u8>,
+    /// The caller's stdin has not ended.
+    input_open: bool,
+    /// Nobody holds the slave open: left alone for a while, since poll(2) would report that at once, for ever.
+    hung_up: bool,
+}
+
+impl<'a> Terminal<'a> {
+    fn new(master: &'a OwnedFd) -> Result<Self> {
+        let flags = fcntl(master, FcntlArg::F_GETFL).context(|| "cannot read the terminal's flags")?;
+        let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
+        fcntl(master, FcntlArg::F_SETFL(flags)).context(|| "cannot set the terminal's flags")?;
+        Ok(Self { master, pending: Vec::new(), input_open: true, hung_up: false })
+    }
+
+    /// Adds what to wait for, and says how long.
+    fn ask<'b>(&'b self, fds: &mut Vec<PollFd<'b>>, stdin: BorrowedFd<'b>) -> PollTimeout {
+        if self.hung_up {
+            return PollTimeout::from(HUNG_UP_PAUSE_MS);
+        }
+        if self.pending.is_empty() {
+            fds.push(PollFd::new(self.master.as_fd(), PollFlags::POLLIN));
+            if self.input_open {
+                fds.push(PollFd::new(stdin, PollFlags::POLLIN));
+            }
+        } else {
+            fds.push(PollFd::new(self.master.as_fd(), PollFlags::POLLIN | PollFlags::POLLOUT));
+        }
+        PollTimeout::NONE
+    }
+
+    fn serve(&mut self, of_master: bool, input: bool) -> Result<()> {
+        self.hung_up = false;
+        if of_master {
+            // Nobody holds the slave any more (EIO), but the program may open it again; or our stdout is gone.
+            self.hung_up = !copy(self.master.as_fd(), io::stdout().as_fd())?;
+        }
+        if input && !self.hung_up {
+            self.pending = match read_some(io::stdin().as_fd())? {
+                Some(bytes) => bytes,
+                None => {
+                    self.input_open = false;
+                    Vec::new()
+                }
             };
         }
+        match nix::unistd::write(self.master, &self.pending) {
+            Ok(written) => drop(self.pending.drain(..written)),
+            Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => {}
+            // The program is gone: its end is what we wait for.
+            Err(nix::errno::Errno::EIO) => self.pending.clear(),
+            Err(error) => return Err(error).context(|| "cannot copy the terminal's bytes"),
+        }
+        Ok(())
     }
 }
 
@@ -154,16 +203,24 @@ fn drain(master: &OwnedFd) -> Result<()> {
     }
 }
 
+/// Reads what is there, which may be nothing; `None` at the end.
+fn read_some(from: BorrowedFd<'_>) -> Result<Option<Vec<u8>>> {
+    let mut buffer = vec![0; 16 << 10];
+    match nix::unistd::read(from, &mut buffer) {
+        Ok(0) | Err(nix::errno::Errno::EIO) => Ok(None),
+        Ok(length) => {
+            buffer.truncate(length);
+            Ok(Some(buffer))
+        }
+        Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => Ok(Some(Vec::new())),
+        Err(error) => Err(error).context(|| "cannot copy the terminal's bytes"),
+    }
+}
+
 /// Copies what is there; false at the end of the source.
 fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<bool> {
-    let mut buffer = [0; 16 << 10];
-    let length = match nix::unistd::read(from, &mut buffer) {
-        Ok(0) | Err(nix::errno::Errno::EIO) => return Ok(false),
-        Ok(length) => length,
-        Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => return Ok(true),
-        Err(error) => return Err(error).context(|| "cannot copy the terminal's bytes"),
-    };
-    let mut rest = &buffer[..length];
+    let Some(bytes) = read_some(from)? else { return Ok(false) };
+    let mut rest = &bytes[..];
     while !rest.is_empty() {
         match nix::unistd::write(to, rest) {
             Ok(written) => rest = &rest[written..],

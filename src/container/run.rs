@@ -36,7 +36,20 @@ pub fn run(
     if options.detach {
         return Ok(0);
     }
-    let code = relay.run(&made.child).context(title)?;
+    let code = match relay.run(&made.child) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nobody would look after it any more.
+            let error = Error::new(error.kind(), title()).because(error);
+            return match delete(host, &request.id, true) {
+                Ok(()) => Err(error),
+                Err(second) => {
+                    Err(Error::new(error.kind(), format!("{error}; and then cleaning up failed"))
+                        .because(second))
+                }
+            };
+        }
+    };
     if !options.keep {
         delete(host, &request.id, true)?;
     }

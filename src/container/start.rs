@@ -29,6 +29,11 @@ pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
     if record.status(&directory)? != Status::Created {
         return Err(not_created(host, id)).context(title);
     }
+    if let Some(cgroup) = &record.cgroup
+        && cgroup.is_frozen().context(title)?
+    {
+        return Err(Error::user("it is paused").hint(format!("podrun resume {id}"))).context(title);
+    }
     let Some(fifo) = record::fifo(&directory)? else { return Err(not_created(host, id)).context(title) };
     // Of two commands one gets the lock; it is gone with us, whatever happens.
     let fifo = match Flock::lock(fifo, FlockArg::LockExclusiveNonblock) {

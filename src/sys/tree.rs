@@ -1,5 +1,6 @@
-//! Removing a directory with all that is in it, however deep: std's own way holds a descriptor for every level, so what
-//! a container has made below one of its volumes could not be removed any more.
+//! Walking and removing a tree of directories, however deep: std's own way of removing holds a descriptor for every
+//! level, and a growing path ends at PATH_MAX, so what a container has made below one of its volumes, or in its cgroups,
+//! could not be removed any more.
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
@@ -9,31 +10,49 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A directory on the way down.
 struct Level {
     /// Its device and inode: whoever moves it while we are below must not lead us elsewhere.
     identity: (u64, u64),
-    /// Directories in it that are yet to be removed.
+    /// Directories in it that are yet to be walked.
     below: Vec<CString>,
 }
 
-/// Removes the directory at `path` and everything in it; symbolic links are removed and not followed, mounts are not
-/// entered by any special means, so take them off first. What vanishes meanwhile is fine. At most three descriptors
-/// are open at a time.
+/// What is to become of a directory below another when all below it was walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It is done with.
+    Leave,
+    /// Walk it once more.
+    Repeat,
+}
+
+/// Walks the directory at `path` and those below it, depth first; symbolic links are not followed. `enter` gets each
+/// directory on the way down and gives the names of those in it to walk; `leave` gets the directory above and the name
+/// on the way up, but not for the topmost one. Names that vanish meanwhile are left out. Two descriptors are open at a
+/// time besides what the callbacks open, and nothing grows on the stack.
 ///
 /// # Errors
-/// ENOTDIR when it is none; EBUSY when something of it was moved elsewhere meanwhile; those of the system.
-pub fn remove(path: &Path) -> io::Result<()> {
+/// ENOTDIR when it is none; EBUSY when something of it was moved elsewhere meanwhile; those of the system and of the
+/// callbacks.
+pub fn walk(
+    path: &Path,
+    mut enter: impl FnMut(BorrowedFd<'_>) -> io::Result<Vec<CString>>,
+    mut leave: impl FnMut(BorrowedFd<'_>, &CStr) -> io::Result<Next>,
+) -> io::Result<()> {
     let name = CString::new(path.as_os_str().as_encoded_bytes())?;
+    let mut arrive = |directory: &OwnedFd| -> io::Result<Level> {
+        Ok(Level { identity: identity(directory)?, below: enter(directory.as_fd())? })
+    };
     let mut directory = open(AT_FDCWD, &name)?;
-    let mut levels = vec![clear(&directory)?];
+    let mut levels = vec![arrive(&directory)?];
     while let Some(level) = levels.last_mut() {
         if let Some(name) = level.below.last() {
             match open(directory.as_fd(), name) {
                 Ok(below) => {
-                    levels.push(clear(&below)?);
+                    levels.push(arrive(&below)?);
                     directory = below;
                 }
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
@@ -50,16 +69,32 @@ pub fn remove(path: &Path) -> io::Result<()> {
             return Err(Errno::EBUSY.into());
         }
         let Some(name) = parent.below.last() else { continue };
-        match unlinkat(&directory, name.as_c_str(), UnlinkatFlags::RemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => {
-                parent.below.pop();
-            }
-            // Somebody put something in: once more.
-            Err(Errno::ENOTEMPTY) => {}
-            Err(error) => return Err(error.into()),
+        if leave(directory.as_fd(), name)? == Next::Leave {
+            parent.below.pop();
         }
     }
+    Ok(())
+}
+
+/// Removes the directory at `path` and everything in it; symbolic links are removed and not followed, mounts are not
+/// entered by any special means, so take them off first. What vanishes meanwhile is fine. At most three descriptors
+/// are open at a time.
+///
+/// # Errors
+/// Those of [`walk`].
+pub fn remove(path: &Path) -> io::Result<()> {
+    walk(path, clear, |parent, name| match unlinkat(parent, name, UnlinkatFlags::RemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(Next::Leave),
+        // Somebody put something in: once more.
+        Err(Errno::ENOTEMPTY) => Ok(Next::Repeat),
+        Err(error) => Err(error.into()),
+    })?;
     std::fs::remove_dir(path)
+}
+
+/// A path to an open directory: its own may be longer than the kernel takes.
+pub fn short_path(directory: BorrowedFd<'_>) -> PathBuf {
+    format!("/proc/self/fd/{}", directory.as_raw_fd()).into()
 }
 
 fn open(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
@@ -72,16 +107,15 @@ fn identity(directory: &OwnedFd) -> io::Result<(u64, u64)> {
     Ok((stat.st_dev, stat.st_ino))
 }
 
-/// Removes everything in a directory but directories, whose names are kept.
-fn clear(directory: &OwnedFd) -> io::Result<Level> {
-    let mut level = Level { identity: identity(directory)?, below: Vec::new() };
-    // By descriptor: the path may be longer than the kernel takes.
-    for entry in std::fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
+/// Removes everything in a directory but directories, whose names it gives.
+fn clear(directory: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
+    let mut below = Vec::new();
+    for entry in std::fs::read_dir(short_path(directory))? {
         let entry = entry?;
         let name = CString::new(entry.file_name().into_vec())?;
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => {
-                level.below.push(name);
+                below.push(name);
                 continue;
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -92,7 +126,7 @@ fn clear(directory: &OwnedFd) -> io::Result<Level> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(level)
+    Ok(below)
 }
 
 #[cfg(test)]
