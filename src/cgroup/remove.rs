@@ -93,9 +93,11 @@ fn is_busy(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Mode;
     use super::super::tests::{scratch, text};
     use super::*;
+    use crate::sys::fs::open_existing;
+    use nix::fcntl::{OFlag, openat};
+    use nix::sys::stat::{Mode, mkdirat};
 
     #[test]
     fn nested_groups_go_and_every_hierarchy_is_tried() {
@@ -105,13 +107,37 @@ mod tests {
         std::fs::create_dir_all(top.join("b/g/other")).unwrap();
         text(&top, "file", "");
         let cgroup = Cgroup {
-            mode: Mode::V1,
+            mode: super::super::Mode::V1,
             groups: vec![group("a/g"), group("file/g"), group("b/g"), group("c/g")],
         };
         let error = cgroup.remove().unwrap_err();
         assert!(error.to_string().starts_with("cannot remove cgroup /a/g: cannot remove "), "{error}");
         assert_eq!(error.errno(), Some(libc::ENOTDIR));
         assert!(top.join("a").is_dir() && !top.join("a/g").exists() && !top.join("b/g").exists());
+        std::fs::remove_dir_all(top).unwrap();
+    }
+
+    #[test]
+    fn nesting_deeper_than_any_path_is_read_and_removed() {
+        let top = scratch("deep");
+        let group = Group { controllers: "pids".into(), mount: top.clone(), dir: top.join("g") };
+        std::fs::create_dir(&group.dir).unwrap();
+        let mut above = open_existing(&group.dir, libc::O_PATH).unwrap();
+        for _ in 0..3000 {
+            mkdirat(&above, "d", Mode::S_IRWXU).unwrap();
+            above = openat(&above, "d", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
+        }
+        let mut count = 0;
+        let visited = group.for_each_dir(|dir| {
+            count += 1;
+            if dir.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
+        });
+        visited.unwrap();
+        assert_eq!(count, 3001);
+        // cgroup.procs is missing everywhere here: as if they had all gone.
+        assert!(group.processes().unwrap().is_empty());
+        group.remove(Instant::now()).unwrap();
+        assert!(!group.dir.exists());
         std::fs::remove_dir_all(top).unwrap();
     }
 

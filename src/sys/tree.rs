@@ -55,7 +55,8 @@ pub fn walk(
                     levels.push(arrive(&below)?);
                     directory = below;
                 }
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                // ENODEV is what a cgroup that goes may say.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {
                     level.below.pop();
                 }
                 Err(error) => return Err(error),
