@@ -19,6 +19,7 @@ use crate::sync::link::{self, CommandEnd};
 use crate::sync::message::{FromInit, ToInit};
 use crate::sys::clone::{Child, CloneArgs, single_threaded, spawn};
 use crate::sys::{pidfd, socket};
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
 use std::collections::BTreeMap;
@@ -204,11 +205,12 @@ fn make_reserved(
             .context_as(Kind::User, || format!("cannot connect to the pidfd socket {path:?}"))
     });
     let pidfd_socket = pidfd_socket.transpose()?;
+    let filtered = plan.process.filters_init();
     let (link, child) = clone_init(plan, entry, fifo)?;
     let handed_over = hand_over(request, directory, record, pidfd_socket, &child, &link);
     match handed_over {
         Ok(()) => Ok(Made { record: record.clone(), child, link }),
-        Err(error) => Err(end_child(&child, record.cgroup.as_ref(), error)),
+        Err(error) => Err(end_init(&child, record.cgroup.as_ref(), filtered, error)),
     }
 }
 
@@ -320,6 +322,11 @@ fn wait_ready(link: &CommandEnd) -> Result<()> {
 /// Kills and reaps a child that failed or is not wanted any more. When it died without a word, its exit status and the
 /// cgroup tell why.
 pub fn end_child(child: &Child, cgroup: Option<&Cgroup>, error: Error) -> Error {
+    end_init(child, cgroup, false, error)
+}
+
+/// As [`end_child`], for one whose seccomp filter may be why it died ([`super::process::ProcessPlan::filters_init`]).
+fn end_init(child: &Child, cgroup: Option<&Cgroup>, filtered: bool, error: Error) -> Error {
     let already_dead = error.kind() == Kind::Died;
     if !already_dead
         && let Err(second) = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL)
@@ -333,19 +340,36 @@ pub fn end_child(child: &Child, cgroup: Option<&Cgroup>, error: Error) -> Error 
         return error;
     }
     match status {
-        Ok(WaitStatus::Signaled(_, signal, _)) => killed(cgroup, signal.as_str()),
-        Ok(WaitStatus::Exited(_, code)) => Error::host(format!("the init process ended with code {code}")),
+        Ok(WaitStatus::Signaled(_, signal, _)) => killed(cgroup, signal, filtered),
+        Ok(WaitStatus::Exited(_, code)) => {
+            suspect_filter(filtered, Error::host(format!("the init process ended with code {code}")))
+        }
         _ => error,
     }
 }
 
-pub(super) fn killed(cgroup: Option<&Cgroup>, signal: &str) -> Error {
+pub(super) fn killed(cgroup: Option<&Cgroup>, signal: Signal, filtered: bool) -> Error {
     match cgroup.map(Cgroup::memory_events) {
         Some(Ok(events)) if events.oom_kills > 0 => {
             let limit = events.limit_bytes.map(|bytes| format!(" (limit {bytes} bytes)")).unwrap_or_default();
             Error::user(format!("the init process ran out of memory{limit}"))
                 .hint("raise linux.resources.memory.limit: making a container takes about 1 MiB")
         }
-        _ => Error::host(format!("the init process was killed by {signal}")),
+        _ => {
+            // SIGSEGV: what libc and Rust do when they cannot even exit.
+            let filtered = filtered && matches!(signal, Signal::SIGSYS | Signal::SIGSEGV);
+            suspect_filter(filtered, Error::host(format!("the init process was killed by {signal}")))
+        }
     }
+}
+
+/// Names the likely reason of a silent end when a filter was in force.
+pub(super) fn suspect_filter(filtered: bool, error: Error) -> Error {
+    if !filtered {
+        return error;
+    }
+    error.hint(
+        "linux.seccomp may forbid what podrun:init needs: without process.noNewPrivileges it is in force before the \
+         program starts",
+    )
 }

@@ -1,6 +1,6 @@
 //! Running one more program in a container.
 
-use super::create::{clone_hint, end_child, killed, publish};
+use super::create::{clone_hint, end_child, killed, publish, suspect_filter};
 use super::init::join::JoinPlan;
 use super::init::{self, InitPlan};
 use super::process::{self, ProcessPlan, Surroundings};
@@ -210,6 +210,7 @@ fn clone_into(
         fifo: None,
         link: init_end,
     };
+    let filtered = plan.process.filters_init();
     let between = spawn(alone, args, move || init::join::main(first, plan))
         .context(|| "cannot clone the process")
         .map_err(clone_hint)?;
@@ -223,7 +224,7 @@ fn clone_into(
         Err(error) => {
             // Both end by themselves when the link is gone.
             drop(command_end);
-            Err(reap_all(record.cgroup.as_ref(), error))
+            Err(reap_all(record.cgroup.as_ref(), filtered, error))
         }
     }
 }
@@ -249,7 +250,7 @@ fn arrival(link: &CommandEnd) -> Result<i32> {
 }
 
 /// Reaps the children of a failed exec; when they died without a word, how they died is the error.
-fn reap_all(cgroup: Option<&Cgroup>, error: Error) -> Error {
+fn reap_all(cgroup: Option<&Cgroup>, filtered: bool, error: Error) -> Error {
     let mut signal = None;
     loop {
         match waitpid(None, None) {
@@ -259,7 +260,8 @@ fn reap_all(cgroup: Option<&Cgroup>, error: Error) -> Error {
         }
     }
     match signal {
-        Some(signal) if error.kind() == Kind::Died => killed(cgroup, signal.as_str()),
+        Some(signal) if error.kind() == Kind::Died => killed(cgroup, signal, filtered),
+        None if error.kind() == Kind::Died => suspect_filter(filtered, error),
         _ => error,
     }
 }

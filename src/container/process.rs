@@ -69,6 +69,13 @@ pub struct Rlimit {
     pub hard: u64,
 }
 
+impl ProcessPlan {
+    /// Whether the seccomp filter is loaded before init has done its work, and so may get in its way.
+    pub fn filters_init(&self) -> bool {
+        self.seccomp.is_some() && !self.no_new_privileges
+    }
+}
+
 /// What does not come from the runtime spec's `process`.
 #[derive(Debug)]
 pub struct Surroundings {
