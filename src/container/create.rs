@@ -373,3 +373,17 @@ pub(super) fn suspect_filter(filtered: bool, error: Error) -> Error {
          program starts",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_filter_in_force_is_suspected_and_only_of_what_filters_do() {
+        let hinted = |signal, filtered| {
+            killed(None, signal, filtered).remedy().is_some_and(|h| h.contains("linux.seccomp"))
+        };
+        assert!(hinted(Signal::SIGSYS, true) && hinted(Signal::SIGSEGV, true));
+        assert!(!hinted(Signal::SIGSYS, false) && !hinted(Signal::SIGKILL, true));
+    }
+}
