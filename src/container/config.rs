@@ -67,7 +67,7 @@ pub fn load_process(path: &Path) -> Result<Process> {
         let mut value: Value = serde_json::from_str(&text).context(|| "malformed JSON")?;
         support::check_process(&value, "")?;
         drop_unknown_capabilities(&mut value, "capabilities");
-        let process: Process = typed(&value)?;
+        let process: Process = typed(value)?;
         check_process(&process, "")?;
         Ok(process)
     };
@@ -89,21 +89,58 @@ fn read_bounded(path: &Path) -> Result<String> {
     Err(Error::user(format!("cannot read {path:?}: it is larger than {} MiB", LARGEST_BYTES >> 20)))
 }
 
-/// The typed form of a JSON value. The path of what is wrong is only looked for when something is: the code that
-/// keeps track of it is as large as the rest of the parser.
-fn typed<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T> {
-    match T::deserialize(value) {
-        Ok(typed) => Ok(typed),
-        Err(error) => Err(with_path::<T>(value).unwrap_or_else(|| Error::user(error.to_string()))),
+/// The typed form of a JSON value; an error names the field.
+fn typed<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T> {
+    let error = match T::deserialize(&value) {
+        Ok(typed) => return Ok(typed),
+        Err(error) => error.to_string(),
+    };
+    let field = culprit::<T>(&mut value, &error);
+    Err(Error::user(if field.is_empty() { error } else { format!("{field}: {error}") }))
+}
+
+/// The path of the part without which the error would be another, or none.
+///
+/// A deserializer that keeps track of the path would be as large as all the rest of podrun's parsing, for the sake of
+/// errors alone.
+fn culprit<T: serde::de::DeserializeOwned>(value: &mut Value, error: &str) -> String {
+    /// More parts than this at one level are not tried one by one: a hostile file has millions.
+    const MOST_PARTS: usize = 512;
+    let (mut pointer, mut path) = (String::new(), String::new());
+    loop {
+        let parts: Vec<String> = match value.pointer(&pointer) {
+            Some(Value::Object(map)) => map.keys().cloned().collect(),
+            Some(Value::Array(list)) => (0..list.len()).map(|index| index.to_string()).collect(),
+            _ => return path,
+        };
+        let other_error = |rest: &Value| T::deserialize(rest).err().is_none_or(|e| e.to_string() != error);
+        let mut tried = parts.iter().take(MOST_PARTS);
+        let Some(part) = tried.find(|part| without(value, &pointer, part, other_error)) else { return path };
+        let in_list = matches!(value.pointer(&pointer), Some(Value::Array(_)));
+        path = match (in_list, path.is_empty()) {
+            (true, _) => format!("{path}[{part}]"),
+            (false, true) => part.clone(),
+            (false, false) => format!("{path}.{part}"),
+        };
+        pointer = format!("{pointer}/{}", part.replace('~', "~0").replace('/', "~1"));
     }
 }
 
-#[cold]
-fn with_path<T: serde::de::DeserializeOwned>(value: &Value) -> Option<Error> {
-    let error = serde_path_to_error::deserialize::<_, T>(value).err()?;
-    let field = error.path().to_string();
-    let reason = error.into_inner().to_string();
-    Some(Error::user(if field == "." { reason } else { format!("{field}: {reason}") }))
+/// Shows `look` the value without one part, and puts the part back.
+fn without<R>(value: &mut Value, pointer: &str, part: &str, look: impl FnOnce(&Value) -> R) -> R {
+    let index = part.parse::<usize>().unwrap_or(usize::MAX);
+    let taken = match value.pointer_mut(pointer) {
+        Some(Value::Object(map)) => map.remove(part),
+        Some(Value::Array(list)) if index < list.len() => Some(list.remove(index)),
+        _ => None,
+    };
+    let seen = look(value);
+    match (value.pointer_mut(pointer), taken) {
+        (Some(Value::Object(map)), Some(taken)) => drop(map.insert(part.to_owned(), taken)),
+        (Some(Value::Array(list)), Some(taken)) => list.insert(index, taken),
+        _ => {}
+    }
+    seen
 }
 
 fn parse(text: String) -> Result<Config> {
@@ -122,7 +159,7 @@ fn parse(text: String) -> Result<Config> {
     .context(|| "malformed JSON")?;
     support::check(&value)?;
     drop_unknown_capabilities(&mut value, "process.capabilities");
-    let spec: Spec = typed(&value)?;
+    let spec: Spec = typed(value)?;
     check_spec(&spec)?;
     Ok(Config { spec, seccomp, text })
 }
