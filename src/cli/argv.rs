@@ -17,6 +17,8 @@ pub struct Glance {
     pub command: OsString,
     /// The subcommand's own subcommand, as `create` of `pod create`; empty where there is none.
     pub subcommand: OsString,
+    /// `--share-pid` stands behind the command.
+    pub shares_pid: bool,
     /// `--log`.
     pub log: Option<PathBuf>,
     /// Whether `--log-format` is json.
@@ -31,6 +33,7 @@ impl Glance {
         while let Some(word) = words.next() {
             let Some(flag) = word.as_bytes().strip_prefix(b"-") else {
                 glance.command = word.clone();
+                glance.shares_pid = words.clone().any(|w| w == "--share-pid" || w == "-share-pid");
                 glance.subcommand =
                     words.find(|w| !w.as_bytes().starts_with(b"-")).cloned().unwrap_or_default();
                 break;
@@ -49,11 +52,12 @@ impl Glance {
         glance
     }
 
-    /// Whether the command starts something in a container.
+    /// Whether processes of a container may come to see one of ours. The process that becomes a pod's pause is seen
+    /// only in a PID namespace that it shares.
     pub fn enters_container(&self) -> bool {
         match self.command.as_bytes() {
             b"create" | b"run" | b"exec" => true,
-            b"pod" => self.subcommand == "create",
+            b"pod" => self.shares_pid,
             _ => false,
         }
     }
@@ -159,7 +163,8 @@ mod tests {
         let pod = Glance::at(&words("--root=a -log=b --rootless pod create shop"));
         assert_eq!((pod.command.as_bytes(), pod.subcommand.as_bytes()), (&b"pod"[..], &b"create"[..]));
         assert_eq!(pod.log.as_deref(), Some("b".as_ref()));
-        assert!(pod.enters_container());
+        assert!(!pod.enters_container());
+        assert!(Glance::at(&words("pod create shop --share-pid")).enters_container());
         assert!(!Glance::at(&words("--root create state x")).enters_container());
         assert_eq!(Glance::at(&words("--version")), Glance::default());
         assert_eq!(Glance::at(&words("--log")), Glance::default());

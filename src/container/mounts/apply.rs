@@ -186,8 +186,9 @@ fn set_propagation(fd: BorrowedFd<'_>, options: &Options) -> Result<()> {
 
 /// The cgroup hierarchies: a lone v2 one at the destination itself, v1 ones in a tmpfs, a directory each.
 fn cgroup(root: &Root, mount: &MountPlan, views: &[CgroupView]) -> Result<()> {
-    let attr =
-        MountAttr { set: mount.options.attr.set, clear: mount.options.attr.clear, ..MountAttr::default() };
+    // Private, whatever the host's cgroup mounts are: the views are made for this container alone.
+    let (set, clear) = (mount.options.attr.set, mount.options.attr.clear);
+    let attr = MountAttr { set, clear, propagation: libc::MS_PRIVATE, ..MountAttr::default() };
     let target = root.target(&mount.destination, Target::Directory)?;
     if let [only] = views
         && only.name.is_empty()
