@@ -44,17 +44,6 @@ pub struct PodRef {
     pub name: PodName,
 }
 
-impl PodRef {
-    /// Parses `NAME`, `pod/NAME` or `pods/NAME`.
-    ///
-    /// # Errors
-    /// When the name is none that a pod can have.
-    pub fn parse(text: &str, namespace: &PodNamespace) -> Result<Self> {
-        let name = text.strip_prefix("pod/").or_else(|| text.strip_prefix("pods/")).unwrap_or(text);
-        Ok(Self { namespace: namespace.clone(), name: name.parse()? })
-    }
-}
-
 /// A pod's name for messages: `"shop"`, with its namespace unless that is the default one.
 fn shown(namespace: &PodNamespace, name: &PodName) -> String {
     match namespace.as_str() {
@@ -243,12 +232,6 @@ mod tests {
     #[test]
     fn names_of_pods() {
         let namespace: PodNamespace = "default".parse().unwrap();
-        for text in ["shop", "pod/shop", "pods/shop"] {
-            assert_eq!(PodRef::parse(text, &namespace).unwrap().name.as_str(), "shop");
-        }
-        for bad in ["", "pod/", "pod/pod/shop", "deployment/shop", "../shop"] {
-            assert!(PodRef::parse(bad, &namespace).is_err(), "{bad}");
-        }
         assert_eq!(shown(&namespace, &"shop".parse().unwrap()), "\"shop\"");
         assert_eq!(shown(&"prod".parse().unwrap(), &"shop".parse().unwrap()), "\"prod/shop\"");
     }
