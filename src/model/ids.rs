@@ -56,6 +56,11 @@ name_type!(
 name_type!(PodNamespace, check_dns_label, "A namespace: an RFC 1123 label of at most 63 characters.");
 name_type!(PodUid, check_uid, "A pod's uid: an RFC 4122 UUID in lower case.");
 name_type!(
+    ContainerName,
+    check_dns_label,
+    "A container's name within its pod: an RFC 1123 label of at most 63 characters."
+);
+name_type!(
     VolumeName,
     check_dns_label,
     "A volume's name within its pod: an RFC 1123 label of at most 63 characters."

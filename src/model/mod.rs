@@ -1,6 +1,9 @@
 //! Plain data that several layers share. No I/O.
 
 pub mod ids;
+pub mod podspec;
 pub mod quantity;
 pub mod sandbox;
+pub mod status;
 pub mod time;
+pub mod volume;

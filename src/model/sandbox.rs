@@ -47,8 +47,9 @@ pub struct NamespaceInodes {
     pub pid: Option<u64>,
 }
 
-/// A `--volume NAME:PATH[:ro]` of create and run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A `--volume NAME:PATH[:ro]` of create and run, or one of a manifest's `volumeMounts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VolumeMount {
     /// Which volume of the pod.
     pub name: VolumeName,

@@ -24,8 +24,7 @@ mod volumes;
 pub use record::PodKind;
 pub use request::{CreateRequest, Network};
 pub use sandbox::create;
-pub use state::{Phase, PodState};
-pub use volumes::{HostPathType, Medium, VolumeSource, VolumeSpec};
+pub use state::PodState;
 
 use crate::error::{Error, Result};
 use crate::model::ids::{PodName, PodNamespace, PodUid};
@@ -228,6 +227,7 @@ impl Record {
 mod tests {
     use super::*;
     use crate::error::Kind;
+    use crate::model::status::Phase;
 
     #[test]
     fn names_of_pods() {

@@ -7,8 +7,8 @@ use crate::cgroup::Cgroup;
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::{PodName, PodNamespace, PodUid, VolumeName};
 use crate::model::sandbox::NamespaceInodes;
+use crate::model::volume::VolumeSource;
 use crate::pod::request::Network;
-use crate::pod::volumes::VolumeSource;
 use crate::state::atomic::{self, Durability};
 use crate::state::layout;
 use crate::state::lock::DirectoryLock;
@@ -139,7 +139,10 @@ pub(super) mod tests {
             data_directory: "/var/lib/podrun/pods/01234567-89ab-4def-8123-456789abcdef".into(),
             volumes: vec![VolumeRecord {
                 name: "data".parse().unwrap(),
-                source: "data=hostPath:/srv,type=Directory".parse::<crate::pod::VolumeSpec>().unwrap().source,
+                source: "data=hostPath:/srv,type=Directory"
+                    .parse::<crate::model::volume::VolumeSpec>()
+                    .unwrap()
+                    .source,
                 path: "/srv".into(),
             }],
             pause: None,

@@ -2,7 +2,8 @@
 
 use crate::error::{Context, Error, Result};
 use crate::model::ids::{PodName, PodNamespace};
-use crate::pod::volumes::{self, VolumeSpec};
+use crate::model::volume::VolumeSpec;
+use crate::pod::volumes;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::model::sandbox::{ContainerStatus, ContainerView};
+use crate::model::status::Phase;
 use crate::pod::Pod;
 use crate::pod::namespaces;
 use crate::pod::record::{PodKind, Record};
@@ -11,20 +12,6 @@ use std::path::PathBuf;
 
 /// Version of the object that `pod state` prints.
 const POD_VERSION: &str = "1.0.0";
-
-/// A pod's phase, as in Kubernetes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Phase {
-    /// It is being made, or no container of it has been started yet.
-    Pending,
-    /// A container runs, or all have ended and nobody knows how: a bare pod takes new ones at any time.
-    Running,
-    /// All containers have ended, with exit code 0.
-    Succeeded,
-    /// All containers have ended, one of them with another exit code; or the sandbox is broken: half-made by a command
-    /// that is gone, or without a pause and without a live container to make a new one from.
-    Failed,
-}
 
 /// The object that `pod state` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

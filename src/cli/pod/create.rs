@@ -6,7 +6,8 @@ use crate::container::CgroupManager;
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::{PodName, PodNamespace};
 use crate::model::quantity;
-use crate::pod::{self, CreateRequest, Network, VolumeSpec};
+use crate::model::volume::VolumeSpec;
+use crate::pod::{self, CreateRequest, Network};
 
 /// Make a bare pod: namespaces, volumes, cgroup and pause
 ///
