@@ -50,7 +50,7 @@
 //! # Who may use whom
 //!
 //! ```text
-//! main > cli > {pod, container} > {cgroup, seccomp, programs} > {state, sync} > sys > {error, report}
+//! main > cli > {pod, container} > {cgroup, seccomp, logs, programs} > {state, sync} > sys > {error, report}
 //! ```
 //!
 //! [`model`] is plain data for all above [`sys`]. Unsafe code is in [`sys`] alone, and in the pause program.
@@ -61,10 +61,14 @@ pub mod cgroup;
 pub mod cli;
 pub mod container;
 pub mod error;
+pub mod image;
+pub mod logs;
+pub mod manifest;
 pub mod model;
 pub mod pod;
 pub mod programs;
 pub mod report;
 pub mod seccomp;
 pub mod state;
+pub mod supervisor;
 pub mod sync;

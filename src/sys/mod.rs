@@ -7,7 +7,9 @@ pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod fs;
+pub mod inherit;
 pub mod keyring;
+pub mod memory;
 pub mod mount;
 pub mod ns;
 pub mod pidfd;
@@ -18,6 +20,7 @@ pub mod seccomp;
 pub mod socket;
 pub mod start;
 pub mod tree;
+pub mod xattr;
 
 use std::io;
 

@@ -1,0 +1,19 @@
+//! Containers' logs: from pipes and terminals into files of the CRI's format, and from there to people.
+//!
+//! Not here: whose logs they are, where they lie, and when a container has ended; that comes in as paths, run numbers and
+//! calls.
+//!
+//! Invariants: whoever is killed at whatever instruction, no line is torn or doubled, and only what was just being moved
+//! is lost; a log that cannot be written never stops a container; memory is bounded whatever a container writes.
+
+mod files;
+mod format;
+mod scratch;
+mod terminal;
+mod writer;
+
+pub use files::remove_older_runs;
+pub use format::Stream;
+pub use scratch::Scratch;
+pub use terminal::Terminal;
+pub use writer::{Limits, Lost, Pumped, Trouble, Writer};
