@@ -23,6 +23,8 @@ pub struct PodStatus {
     pub started_at: Option<u64>,
     /// When it was told to stop.
     pub stopping_since: Option<u64>,
+    /// Seconds from `stopping_since` until what still runs is killed.
+    pub stop_grace_seconds: Option<u64>,
     /// In the order of the manifest.
     pub containers: Vec<ContainerStatus>,
     /// The latest, oldest first, at most [`MOST_EVENTS`].

@@ -1,0 +1,174 @@
+//! The rules of a manifest pod: what to do when something happens, and what the pod's status then says.
+//!
+//! Pure: a [`Machine`] turns (state, event, now) into actions. It makes no system call, knows no path and reads no
+//! clock; the pod's supervisor tells it what happened and when, carries the actions out in order, and reports back.
+//!
+//! ```text
+//! machine     the pod's machine: events in, actions out
+//! containers  the stages that each container goes through
+//! restart     whether a container that ended is made again, and how soon
+//! phase       the pod's phase, and how a container's end is told, in Kubernetes' words
+//! stop        until when a stopping pod is patient
+//! happenings  the bounded list of events that `describe` shows
+//! ```
+//!
+//! Invariants: no container has two processes at one time; nothing is made while the pod stops; [`Action::End`] comes
+//! once, as the last action of all, when nothing of any container is left.
+
+mod containers;
+mod happenings;
+mod machine;
+mod phase;
+mod restart;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+pub use machine::Machine;
+
+use std::time::Duration;
+
+/// When an event is handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// CLOCK_MONOTONIC: what deadlines are reckoned by.
+    pub monotonic: Duration,
+    /// Seconds since 1970: what the status says.
+    pub wall: u64,
+}
+
+/// Something that happened. `index` counts [`crate::model::podspec::PodSpec::containers`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The sandbox stands: make the containers. (A machine that was resumed does without.)
+    Create,
+    /// Start the pod: all that is made now, and the rest as soon as it is made.
+    Start,
+    /// [`Action::Make`] is done: its init waits for the start or, with `at_once`, is being started.
+    Made {
+        /// Of which container.
+        index: usize,
+        /// Its id, `<pod-uid>.<name>.<restart>`.
+        container_id: String,
+        /// The id of its image.
+        image_id: String,
+    },
+    /// [`Action::Make`] failed and left nothing.
+    NotMade {
+        /// Of which container.
+        index: usize,
+        /// Kubernetes' word: `CreateContainerError`, `CreateContainerConfigError`, `ErrImageNeverPull`, ...
+        reason: &'static str,
+        /// The error.
+        message: String,
+    },
+    /// Its program runs.
+    Started {
+        /// Of which container.
+        index: usize,
+    },
+    /// Its program could not be started. What was made is still there.
+    NotStarted {
+        /// Of which container.
+        index: usize,
+        /// The error.
+        message: String,
+    },
+    /// Its init has ended.
+    Exited {
+        /// Of which container.
+        index: usize,
+        /// How.
+        outcome: Outcome,
+        /// The kernel killed in its cgroup for want of memory.
+        oom_killed: bool,
+    },
+    /// Nothing is left of it: [`Action::Remove`] is done, or somebody else removed it, or (after
+    /// [`Machine::resume`]) there is no container of it on record.
+    Removed {
+        /// Of which container.
+        index: usize,
+    },
+    /// After [`Machine::resume`]: a container of it is on record, alive or dead. If dead, [`Event::Exited`] follows.
+    Adopted {
+        /// Of which container.
+        index: usize,
+        /// Its id.
+        container_id: String,
+        /// The number in it.
+        restart: u32,
+        /// False while its init waits for the start.
+        started: bool,
+    },
+    /// The sandbox was lost and stands again. The ends of containers that died with it come as [`Event::Exited`].
+    SandboxChanged,
+    /// Stop. A later one can only shorten the time; 0 seconds kill at once.
+    Stop {
+        /// Seconds from now to SIGKILL.
+        grace_seconds: u64,
+    },
+    /// Stop, and call the pod Failed for a reason of the pod's own, such as a sandbox that is broken for good.
+    Fail {
+        /// A word.
+        reason: String,
+        /// In words.
+        message: String,
+        /// As of [`Event::Stop`].
+        grace_seconds: u64,
+    },
+    /// The time of [`Machine::deadline`] has come.
+    Time,
+}
+
+/// How an init ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// With this exit code.
+    Exited(i32),
+    /// By this signal.
+    Signaled(i32),
+    /// Nobody saw it.
+    Unknown,
+}
+
+/// What the supervisor has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Make the container. Answer: [`Event::Made`] or [`Event::NotMade`].
+    Make {
+        /// Which.
+        index: usize,
+        /// The number of its id and of its log.
+        restart: u32,
+        /// Start it as soon as it is made, without [`Action::Start`]. Further answer: as of that.
+        at_once: bool,
+    },
+    /// Let its init go on to the program. Answer: [`Event::Started`] or [`Event::NotStarted`].
+    Start {
+        /// Which.
+        index: usize,
+    },
+    /// Signal its init. No answer.
+    Signal {
+        /// Which.
+        index: usize,
+        /// What.
+        signal: Signal,
+    },
+    /// Remove what is left of it; an init that never became the program is killed. Answer: [`Event::Removed`].
+    Remove {
+        /// Which.
+        index: usize,
+    },
+    /// The pod has ended for good, and nothing of its containers is left.
+    End,
+}
+
+/// The two signals that the rules know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// The container's stop signal: its image's, else SIGTERM.
+    Stop,
+    /// SIGKILL.
+    Kill,
+}
