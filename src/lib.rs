@@ -62,6 +62,7 @@ pub mod cli;
 pub mod container;
 pub mod error;
 pub mod image;
+pub mod lifecycle;
 pub mod logs;
 pub mod manifest;
 pub mod model;

@@ -24,7 +24,7 @@ use std::path::Path;
 /// A program that podrun carries within itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
-    /// Owner of a pod's namespaces; its mode is its first argument, see `src/pause`.
+    /// Owner of a pod's namespaces, or keeper of its supervisor: its mode is its first argument, see `src/pause`.
     Pause,
 }
 

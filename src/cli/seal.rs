@@ -10,17 +10,19 @@
 
 use crate::error::{Context, Error, Result};
 use crate::programs;
+use crate::supervisor::spawn::{Executable, SUPERVISOR};
 use crate::sys::{exec, fs, process};
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const SELF: &str = "/proc/self/exe";
 
 /// Makes sure that our executable cannot be written, if need be by executing it again from such a view, with the same
-/// arguments and environment; in that case this does not return. Then makes the process not dumpable.
+/// arguments and environment but for the first word, which becomes the executable's path (a supervisor keeps its own);
+/// in that case this does not return. Then makes the process not dumpable.
 ///
 /// # Errors
 /// When /proc is missing, or the executable is writable still although this is the second time.
@@ -39,6 +41,24 @@ pub fn ensure() -> Result<()> {
         process::set_name(c"podrun").context(|| "cannot set the process's name")?;
     }
     process::set_not_dumpable().context(|| "cannot make the process not dumpable")
+}
+
+/// Our own executable: a view that nobody can write, and the path that it was first started by.
+///
+/// # Errors
+/// When /proc is missing, or no view can be made.
+pub fn executable() -> Result<Executable> {
+    let doing = || "cannot look at our own executable, /proc/self/exe";
+    // Seen from a view, the file has no path any more: whoever continues from one keeps it as the first word.
+    let path = match is_second_time() {
+        true => std::env::args_os().next().map(PathBuf::from).unwrap_or_default(),
+        false => std::fs::read_link(SELF).context(doing)?,
+    };
+    let view = match cannot_be_written().context(doing)? {
+        true => own_file().context(doing)?,
+        false => read_only_view().context(|| "cannot make a read-only view of podrun's executable")?,
+    };
+    Ok(Executable { path, view })
 }
 
 /// execveat(2) of a descriptor leaves this path in the auxiliary vector.
@@ -82,7 +102,13 @@ fn same_file(file: BorrowedFd<'_>, view: OwnedFd) -> io::Result<OwnedFd> {
 
 fn execute(view: &OwnedFd) -> io::Result<()> {
     let text = |text: OsString| CString::new(text.into_vec()).map_err(io::Error::other);
-    let arguments = std::env::args_os().map(text).collect::<io::Result<Vec<_>>>()?;
+    let mut words = std::env::args_os();
+    // What was the first word says nothing but that this is a supervisor, which knows the path by another word.
+    let first = match words.next() {
+        Some(word) if word == SUPERVISOR => word,
+        _ => std::fs::read_link(SELF)?.into_os_string(),
+    };
+    let arguments = std::iter::once(first).chain(words).map(text).collect::<io::Result<Vec<_>>>()?;
     let environment = std::env::vars_os()
         .map(|(mut name, value)| {
             name.push("=");

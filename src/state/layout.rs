@@ -1,6 +1,6 @@
 //! Every path of podrun's, and no other place makes one.
 
-use crate::model::ids::{ContainerId, PodUid};
+use crate::model::ids::{ContainerId, PodName, PodNamespace, PodUid};
 use std::path::{Path, PathBuf};
 
 /// Where state lives unless `--root` says otherwise; ends with the boot.
@@ -24,6 +24,14 @@ impl Layout {
         Ok(Self { root: std::path::absolute(root)?, data_root: std::path::absolute(data_root)? })
     }
 
+    /// What `--root` says, absolute.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// What `--data-root` says, absolute.
+    pub fn data_root(&self) -> &Path {
+        &self.data_root
+    }
     /// Directory of all containers.
     pub fn containers(&self) -> PathBuf {
         self.root.join("containers")
@@ -56,9 +64,25 @@ impl Layout {
     pub fn programs(&self) -> PathBuf {
         self.data_root.join("lib")
     }
+    /// The image store: an OCI image layout.
+    pub fn images(&self) -> PathBuf {
+        self.data_root.join("images")
+    }
+    /// Unpacked layers, by the hexadecimal digits of their diff-id.
+    pub fn layers(&self) -> PathBuf {
+        self.data_root.join("layers")
+    }
     /// Directory of a pod's disk-backed volumes and containers' writable layers.
     pub fn pod_data(&self, uid: &PodUid) -> PathBuf {
         self.data_root.join("pods").join(uid.as_str())
+    }
+    /// Directory of all manifest pods' logs.
+    pub fn logs(&self) -> PathBuf {
+        self.data_root.join("logs")
+    }
+    /// Directory of one manifest pod's logs. It ends in the uid, by which it is found without the name, too.
+    pub fn pod_logs(&self, namespace: &PodNamespace, name: &PodName, uid: &PodUid) -> PathBuf {
+        self.logs().join(format!("{namespace}_{name}_{uid}"))
     }
 }
 
@@ -82,4 +106,26 @@ pub mod pod {
     pub const SHM: &str = "shm";
     /// Mount points of memory-backed volumes.
     pub const VOLUMES: &str = "volumes";
+    /// What a manifest asks for, read and with its defaults.
+    pub const SPEC: &str = "spec.json";
+    /// The manifest as it was written, for those who ask for the pod as an object.
+    pub const MANIFEST: &str = "manifest.json";
+    /// What a manifest pod does; its supervisor writes it.
+    pub const STATUS: &str = "status.json";
+    /// FIFOs of a manifest pod's containers.
+    pub const IO: &str = "io";
+    /// File whose record locks say who lives of a manifest pod's supervisor and keeper.
+    pub const LOCK: &str = "lock";
+    /// What a manifest pod's supervisor writes on stderr.
+    pub const SUPERVISOR_LOG: &str = "supervisor.log";
+}
+
+/// Names of the files of an OCI image layout.
+pub mod images {
+    /// Says that the directory is one.
+    pub const MARK: &str = "oci-layout";
+    /// Which manifests there are, and what they are called.
+    pub const INDEX: &str = "index.json";
+    /// Manifests and configs, by digest.
+    pub const BLOBS: &str = "blobs/sha256";
 }

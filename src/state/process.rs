@@ -26,6 +26,8 @@ pub struct Stat {
     pub state: char,
     /// Clock ticks after boot.
     pub start_time: u64,
+    /// Wait status, wait(2); of a zombie, and only for those who may ptrace it.
+    pub exit_status: i32,
 }
 
 /// Reads /proc/PID/stat; `None` where there is no such process.
@@ -68,7 +70,9 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
-    Some(Stat { state, start_time: fields.nth(18)?.parse().ok()? })
+    // Fields 3, 22 and 52, proc_pid_stat(5).
+    let (start_time, exit_status) = (fields.nth(18)?.parse().ok()?, fields.nth(29)?.parse().ok()?);
+    Some(Stat { state, start_time, exit_status })
 }
 
 /// The boot's id.
@@ -137,8 +141,10 @@ mod tests {
 
     #[test]
     fn stat_survives_hostile_command_names() {
-        let line = b"12 (a) R 1 (\n) S 1 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 98765 4096 1";
-        assert_eq!(parse_stat(line), Some(Stat { state: 'S', start_time: 98765 }));
+        let line = b"12 (a) R 1 (\n) Z 1 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 98765 0 0 18446744073709551615 \
+                     0 0 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 2304\n";
+        let zombie = Stat { state: 'Z', start_time: 98765, exit_status: 9 << 8 };
+        assert_eq!(parse_stat(line), Some(zombie));
         assert_eq!(parse_stat(b"12 (a"), None);
         assert_eq!(parse_stat(b""), None);
     }

@@ -24,3 +24,54 @@ pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
 pub fn wait_exit(pidfd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
     super::process::poll_until(pidfd.as_fd(), libc::POLLIN, Instant::now() + timeout)
 }
+
+/// Reaps the process, a child of ours that has ended: its wait status (wait(2)), or `None` while it still runs.
+///
+/// # Errors
+/// ECHILD when it is another's child, or was reaped before.
+pub fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    const DUMPED_CORE: i32 = 0x80;
+    let id = libc::id_t::try_from(pidfd.as_raw_fd()).map_err(io::Error::other)?;
+    // SAFETY: siginfo_t is plain data, for which all zeroes is a valid value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: info lives until the call returns, and is written by it alone.
+    check(unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED | libc::WNOHANG) }.into())?;
+    // SAFETY: waitid(2) fills in the child's pid, or leaves the zero where the child still runs.
+    if unsafe { info.si_pid() } == 0 {
+        return Ok(None);
+    }
+    // SAFETY: waitid(2) fills in the status with the pid.
+    let status = unsafe { info.si_status() };
+    Ok(Some(match info.si_code {
+        libc::CLD_EXITED => status << 8,
+        libc::CLD_DUMPED => status | DUMPED_CORE,
+        _ => status,
+    }))
+}
+
+/// The wait status that the kernel keeps for holders of a pidfd after the process was reaped (PIDFD_GET_INFO, Linux
+/// 6.15); `None` while it was not.
+///
+/// # Errors
+/// ENOTTY or EINVAL on kernels without it.
+pub fn exit_status(pidfd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    const PIDFD_INFO_EXIT: u64 = 1 << 3;
+    /// `struct pidfd_info` of linux/pidfd.h in its first version.
+    #[derive(Default)]
+    #[repr(C)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        pid: u32,
+        tgid: u32,
+        ppid: u32,
+        credentials: [u32; 8],
+        exit_code: i32,
+    }
+    // _IOWR(PIDFS_IOCTL_MAGIC, 11, struct pidfd_info)
+    const PIDFD_GET_INFO: libc::Ioctl = nix::request_code_readwrite!(0xff, 11, size_of::<Info>());
+    let mut info = Info { mask: PIDFD_INFO_EXIT, ..Info::default() };
+    // SAFETY: info is as large as the request's number says and lives until the call returns.
+    check(unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) }.into())?;
+    Ok((info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code))
+}

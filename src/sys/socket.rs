@@ -27,6 +27,39 @@ pub fn connect(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A stream socket that listens at `path`, mode 0600, whose connections are taken by [`accept`] without waiting. What is
+/// at `path` is replaced.
+pub fn listen(path: &Path) -> io::Result<OwnedFd> {
+    /// More commands than ever wait at once.
+    const BACKLOG: i32 = 64;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    // A bound socket's file has the socket's mode less the umask, unix(7): nobody else can ever connect.
+    nix::sys::stat::fchmod(&socket, nix::sys::stat::Mode::from_bits_truncate(0o600))?;
+    let directory = super::fs::open_existing(parent, libc::O_PATH | libc::O_DIRECTORY)?;
+    // By descriptor, since a socket's path holds 107 bytes.
+    let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
+    nix::sys::socket::bind(socket.as_raw_fd(), &UnixAddr::new(&short)?)?;
+    nix::sys::socket::listen(&socket, nix::sys::socket::Backlog::new(BACKLOG)?)?;
+    Ok(socket)
+}
+
+/// Takes a connection off a listening socket; it neither waits nor outlives exec.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let raw = nix::sys::socket::accept4(listener.as_raw_fd(), flags)?;
+    // SAFETY: accept4 returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
 /// Sends one message, without SIGPIPE.
 pub fn send(socket: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
     let sent = nix::sys::socket::send(socket.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL)?;
@@ -79,4 +112,33 @@ pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>>
         return Ok(None);
     }
     Err(io::Error::other("the message holds no descriptor"))
+}
+
+/// Receives one message and the descriptor beside it, if there is one, close-on-exec; 0 bytes means that the other end
+/// is gone. What does not fit into `buffer` is cut, and further descriptors are closed.
+pub fn receive_with_descriptor(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Option<OwnedFd>)> {
+    use std::os::fd::FromRawFd;
+    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+    let mut vectors = [std::io::IoSliceMut::new(buffer)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    loop {
+        let received =
+            nix::sys::socket::recvmsg::<()>(socket.as_raw_fd(), &mut vectors, Some(&mut space), flags);
+        let message = match received {
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(nix::errno::Errno::ECONNRESET) => return Ok((0, None)), // as in `receive`
+            other => other?,
+        };
+        let mut found = None;
+        for control in message.cmsgs()? {
+            if let nix::sys::socket::ControlMessageOwned::ScmRights(fds) = control {
+                // SAFETY: the kernel installed these descriptors for the message just received; nobody else owns them.
+                found = fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).next_back();
+            }
+        }
+        return Ok((message.bytes, found));
+    }
 }

@@ -1,0 +1,149 @@
+//! How a container's init ended, whoever is its parent by now.
+//!
+//! A supervisor is the parent of what it made itself. What a dead one made is the keeper's, which leaves the dead for
+//! its new supervisor to read; or, where the keeper died as well, PID 1's, which reaps: then the kernel tells whoever
+//! holds a pidfd (Linux 6.15), and nobody on older ones.
+
+use crate::error::{Context, Result};
+use crate::state::process::{self, ProcessRef};
+use crate::supervisor::keeper::KeeperLink;
+use crate::sys::pidfd;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// With this exit code, 0 to 255.
+    Exited(i32),
+    /// By this signal.
+    Signaled(i32),
+    /// Nobody can tell any more.
+    Unknown,
+}
+
+impl Outcome {
+    /// Out of a wait status, wait(2).
+    fn of_status(status: i32) -> Self {
+        match status & 0x7f {
+            0 => Self::Exited(status >> 8 & 0xff),
+            signal => Self::Signaled(signal),
+        }
+    }
+
+    /// The exit code as shells give it, 128 + n for signal n; `None` where nobody can tell.
+    pub fn exit_code(self) -> Option<i32> {
+        match self {
+            Self::Exited(code) => Some(code),
+            Self::Signaled(signal) => Some(128 + signal),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// How the process ended, which is reaped with that; `None` while it runs. `pidfd` is of that process.
+///
+/// # Errors
+/// When /proc cannot be read, or the keeper does not read.
+pub fn take(
+    process: &ProcessRef,
+    pidfd: BorrowedFd<'_>,
+    keeper: Option<&KeeperLink>,
+) -> Result<Option<Outcome>> {
+    let doing = || format!("cannot tell how process {} ended", process.pid);
+    match pidfd::reap(pidfd) {
+        Ok(status) => return Ok(status.map(Outcome::of_status)),
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {}
+        Err(error) => return Err(error).context(doing),
+    }
+    // Only this tells a zombie from a process whose first thread has ended.
+    if !pidfd::wait_exit(pidfd, Duration::ZERO).context(doing)? {
+        return Ok(None);
+    }
+    // Another's child: it may be reaped at any moment, so what is not found here is asked for below.
+    let found = process::stat(process.pid).context(doing)?;
+    if let Some(zombie) = found.filter(|stat| stat.start_time == process.start_time && stat.state == 'Z') {
+        if let Some(keeper) = keeper {
+            keeper.reap(process.pid)?;
+        }
+        return Ok(Some(Outcome::of_status(zombie.exit_status)));
+    }
+    match pidfd::exit_status(pidfd) {
+        Ok(status) => Ok(Some(status.map_or(Outcome::Unknown, Outcome::of_status))),
+        Err(error) if is_missing(&error) => Ok(Some(Outcome::Unknown)),
+        Err(error) => Err(error).context(doing),
+    }
+}
+
+/// The kernel cannot tell: it has no such request (ENOTTY, or EINVAL for a request that grew), or it did not keep the
+/// status because nobody held a pidfd at that moment (ESRCH).
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL | libc::ESRCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::process::{Child, Command};
+
+    fn started(script: &str) -> (Child, ProcessRef, std::os::fd::OwnedFd) {
+        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let fd = pidfd::open(pid).unwrap();
+        (child, ProcessRef::of(pid).unwrap(), fd)
+    }
+
+    #[test]
+    fn wait_statuses() {
+        assert_eq!(Outcome::of_status(3 << 8), Outcome::Exited(3));
+        assert_eq!(Outcome::of_status(libc::SIGKILL), Outcome::Signaled(libc::SIGKILL));
+        assert_eq!(Outcome::of_status(libc::SIGSEGV | 0x80), Outcome::Signaled(libc::SIGSEGV));
+        assert_eq!(Outcome::Signaled(9).exit_code(), Some(137));
+        assert_eq!(Outcome::Unknown.exit_code(), None);
+    }
+
+    #[test]
+    fn own_children() {
+        let (_child, process, fd) = started("sleep 60");
+        assert_eq!(take(&process, fd.as_fd(), None).unwrap(), None);
+        pidfd::send_signal(fd.as_fd(), libc::SIGTERM).unwrap();
+        assert!(pidfd::wait_exit(fd.as_fd(), Duration::from_secs(10)).unwrap());
+        assert_eq!(take(&process, fd.as_fd(), None).unwrap(), Some(Outcome::Signaled(libc::SIGTERM)));
+
+        let (_child, process, fd) = started("exit 7");
+        assert!(pidfd::wait_exit(fd.as_fd(), Duration::from_secs(10)).unwrap());
+        assert_eq!(take(&process, fd.as_fd(), None).unwrap(), Some(Outcome::Exited(7)));
+    }
+
+    #[test]
+    fn children_of_others() {
+        // A shell that makes a child and lets it be a zombie.
+        let script = "sh -c 'exit 9' & echo $!; exec sleep 60";
+        let mut parent =
+            Command::new("sh").args(["-c", script]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(parent.stdout.take().unwrap()), &mut line)
+            .unwrap();
+        let pid = line.trim().parse().unwrap();
+        let (fd, process) = (pidfd::open(pid).unwrap(), ProcessRef::of(pid).unwrap());
+        assert!(pidfd::wait_exit(fd.as_fd(), Duration::from_secs(10)).unwrap());
+        assert_eq!(take(&process, fd.as_fd(), None).unwrap(), Some(Outcome::Exited(9)));
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+    }
+
+    #[test]
+    fn the_reaped() {
+        let (mut child, process, fd) = started("exit 5");
+        child.wait().unwrap();
+        // What the kernel says depends on its version, and nothing else does.
+        let wanted = match pidfd::exit_status(fd.as_fd()) {
+            Ok(Some(status)) => Outcome::of_status(status),
+            Ok(None) | Err(_) => Outcome::Unknown,
+        };
+        assert!(matches!(wanted, Outcome::Exited(5) | Outcome::Unknown));
+        assert_eq!(take(&process, fd.as_fd(), None).unwrap(), Some(wanted));
+    }
+}

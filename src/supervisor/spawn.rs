@@ -1,0 +1,482 @@
+//! Starting a manifest pod's pair: the keeper, and the supervisor as its child.
+//!
+//! ```text
+//! podrun                podrun:keeper                              podrun:supervisor
+//!   clone3 ----------->   enters its cgroup, takes its lock
+//!                         clone3 ------------------------------->    execveat(podrun)
+//!                         execveat(keeper): drops everything         takes over, takes its lock
+//!   <------------------------------------------------------------    Ready or Failed, through the reply socket
+//! ```
+//! When a supervisor dies its keeper starts the next one, by the path of podrun's executable. When a keeper dies its
+//! supervisor makes another, which gets copies of all descriptors and is the parent of nobody.
+//!
+//! Invariants: the lock on the keeper's byte is taken before a supervisor is made, so two commands never start two
+//! pairs; no lock is held for that by the command itself. Neither process gets a descriptor that is not its own.
+
+use crate::cgroup::{self, Cgroup, Entry};
+use crate::error::{Context, Error, Kind, Result};
+use crate::model::ids::PodUid;
+use crate::programs::{self, Program};
+use crate::state::layout::{self, Layout};
+use crate::supervisor::keeper::{KeeperLink, LONGEST_COMPLAINT};
+use crate::supervisor::lock::{self, Holders, Lock};
+use crate::sync::message::{Failure, FromInit, LARGEST};
+use crate::sys::{clone, exec, fs, inherit, pidfd, process, socket};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{chdir, setsid};
+use std::convert::Infallible;
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A supervisor's word 0; its others are those of [`Birth::from_words`].
+pub const SUPERVISOR: &str = "podrun:supervisor";
+/// Says that there is a reply socket.
+const REPLY_WORD: &str = "reply";
+/// The supervisor's descriptor of the reply socket.
+const REPLY: i32 = 3;
+/// The keeper's descriptors of its lock file and its supervisor's pidfd.
+const KEEPERS_LOCK: i32 = 3;
+const KEEPERS_SUPERVISOR: i32 = 4;
+/// All that a supervisor finds in its environment: what hooks and helpers of the host's are looked for in.
+const ENVIRONMENT: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How long a supervisor may take to be ready.
+const READY_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a keeper may take to start the next supervisor.
+const RESTART_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a dying keeper may keep its lock after its link.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// podrun's own executable.
+#[derive(Debug)]
+pub struct Executable {
+    /// Where later supervisors are started from.
+    pub path: PathBuf,
+    /// What the first one is executed by: nobody can write it.
+    pub view: OwnedFd,
+}
+
+/// Which pod a pair is for, and how its next supervisor is started.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The roots.
+    pub layout: Layout,
+    /// The pod.
+    pub uid: PodUid,
+    /// Path of podrun's executable.
+    pub executable: PathBuf,
+}
+
+/// What [`ensure`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Started {
+    /// No supervisor; now there is one.
+    New,
+    /// A supervisor, or a keeper that was about to start one.
+    Stood,
+}
+
+/// What a supervisor was started with.
+#[derive(Debug)]
+pub struct Birth {
+    /// For whom.
+    pub identity: Identity,
+    /// Whoever waits for it to be ready; nobody when a keeper has started it again.
+    pub answer: Option<Answer>,
+}
+
+/// The supervisor's end of the reply socket.
+#[derive(Debug)]
+pub struct Answer(OwnedFd);
+
+/// The command's end.
+#[derive(Debug)]
+pub struct Reply {
+    socket: OwnedFd,
+    keeper: clone::Child,
+    log: PathBuf,
+}
+
+/// The cgroup of a pod's pair, outside the pod's own limits.
+///
+/// # Errors
+/// When no cgroup file system is mounted, or a read-only one.
+pub fn cgroup(uid: &PodUid) -> Result<Cgroup> {
+    cgroup::detect()?.for_absolute(&format!("/podrun/_supervisor/{uid}"))
+}
+
+/// Kills the pod's pair and all else of its cgroup, and removes that. What is not there is fine.
+///
+/// # Errors
+/// When a process cannot be killed, or the cgroup cannot be removed.
+pub fn end(uid: &PodUid) -> Result<()> {
+    let group = cgroup(uid)?;
+    group.signal_all(libc::SIGKILL)?;
+    group.remove()
+}
+
+/// Sees to it that the pod has a living supervisor.
+///
+/// # Errors
+/// NotFound when there is no such pod; what the supervisor could not do; a supervisor that does not stay.
+pub fn ensure(
+    layout: &Layout,
+    uid: &PodUid,
+    executable: impl FnOnce() -> Result<Executable>,
+) -> Result<Started> {
+    let directory = layout.pod(uid);
+    let lock = Lock::open(&directory)?;
+    if lock.holders()? == (Holders { supervisor: None, keeper: None }) {
+        let Executable { path, view } = executable()?;
+        let identity = Identity { layout: layout.clone(), uid: uid.clone(), executable: path };
+        match first(&identity, view)?.wait(READY_PATIENCE) {
+            Ok(()) => return Ok(Started::New),
+            // Another command was faster, or the old supervisor was not dead.
+            Err(error) if error.kind() == Kind::Exists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let deadline = Instant::now() + RESTART_PATIENCE;
+    while lock.holders()?.supervisor.is_none() {
+        if Instant::now() >= deadline {
+            return Err(Error::host("the pod's supervisor does not stay")
+                .hint(format!("its last words are in {:?}", directory.join(layout::pod::SUPERVISOR_LOG))));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(Started::Stood)
+}
+
+/// Starts a pair; the first supervisor is executed by `view`. Whether it becomes ready is the reply's.
+///
+/// # Errors
+/// When the cgroup, the log or a process cannot be made.
+pub fn first(identity: &Identity, view: OwnedFd) -> Result<Reply> {
+    let group = open_group(&identity.uid)?;
+    let (ours, reply) = socket::pair().context(|| "cannot make a socket pair")?;
+    let (keepers, supervisors) = socket::pair().context(|| "cannot make a socket pair")?;
+    let keeper = KeeperPlan::new(identity, keepers)?;
+    let supervisor =
+        SupervisorPlan { link: supervisors, view, reply, words: words(SUPERVISOR, identity, true)? };
+    let args = clone::CloneArgs { cgroup: group.v2_fd(), ..Default::default() };
+    let alone = clone::single_threaded().context(|| "cannot clone")?;
+    let child = clone::spawn(alone, args, || {
+        let Err(error) = become_first_keeper(alone, &group, &keeper, &supervisor);
+        fail(supervisor.reply.as_fd(), &error)
+    });
+    let child = child.context(|| "cannot clone the keeper").map_err(|error| {
+        let hint = error.errno().map(io::Error::from_raw_os_error).as_ref().and_then(Entry::hint);
+        hint.into_iter().fold(error, |error, hint| error.hint(hint))
+    })?;
+    let log = log_path(identity);
+    Ok(Reply { socket: ours, keeper: child, log })
+}
+
+/// Makes a new keeper for this process, a supervisor whose keeper is gone. It holds nothing yet.
+///
+/// # Errors
+/// When it cannot be made, or cannot confine itself.
+pub fn new_keeper(identity: &Identity) -> Result<KeeperLink> {
+    let me = i32::try_from(std::process::id())
+        .map_err(io::Error::other)
+        .and_then(pidfd::open)
+        .context(|| "cannot open our own process")?;
+    let (ours, theirs) = socket::pair().context(|| "cannot make a socket pair")?;
+    let keeper = KeeperPlan::new(identity, theirs)?;
+    // Our sibling, so that we need not reap it.
+    let args = clone::CloneArgs { sibling: true, ..Default::default() };
+    let alone = clone::single_threaded().context(|| "cannot clone")?;
+    let child = clone::spawn(alone, args, || {
+        let Err(error) = become_new_keeper(&keeper, me.as_fd());
+        complain(keeper.link.as_fd(), &error)
+    });
+    drop(child.context(|| "cannot clone a keeper")?);
+    drop(keeper);
+    KeeperLink::over(ours).map(|(link, _)| link)
+}
+
+/// The cgroup, opened; it may be left from an earlier pair.
+fn open_group(uid: &PodUid) -> Result<Entry> {
+    let group = cgroup(uid)?;
+    match group.entry() {
+        Err(error) if error.errno() == Some(libc::ENOENT) => {
+            group.create()?;
+            group.entry()
+        }
+        other => other,
+    }
+}
+
+fn log_path(identity: &Identity) -> PathBuf {
+    identity.layout.pod(&identity.uid).join(layout::pod::SUPERVISOR_LOG)
+}
+
+/// What a keeper needs, settled before it is made.
+struct KeeperPlan<'a> {
+    identity: &'a Identity,
+    link: OwnedFd,
+    program: OwnedFd,
+    null: OwnedFd,
+    log: File,
+    words: Vec<CString>,
+}
+
+/// Likewise for its first supervisor.
+struct SupervisorPlan {
+    link: OwnedFd,
+    view: OwnedFd,
+    reply: OwnedFd,
+    words: Vec<CString>,
+}
+
+impl<'a> KeeperPlan<'a> {
+    fn new(identity: &'a Identity, link: OwnedFd) -> Result<Self> {
+        let path = log_path(identity);
+        let mut options = File::options();
+        options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        Ok(Self {
+            identity,
+            link,
+            program: programs::sealed(&identity.layout, Program::Pause)?,
+            null: fs::open_existing(Path::new("/dev/null"), libc::O_RDWR)
+                .context(|| "cannot open /dev/null")?,
+            log: options.open(&path).context(|| format!("cannot open {path:?}"))?,
+            words: words("keeper", identity, false)?,
+        })
+    }
+
+    /// The first part of the way that both kinds of keeper go: a life of its own.
+    fn settle(&self) -> Result<()> {
+        let say = |what: &'static str| move || what;
+        process::set_name(c"podrun:keeper").context(say("cannot name the keeper"))?;
+        setsid().context(say("cannot begin a session"))?;
+        process::reset_signals().context(say("cannot reset signals"))?;
+        process::set_child_subreaper().context(say("cannot become a child subreaper"))?;
+        protect_from_oom_killer()?;
+        chdir("/").context(say("cannot enter the root directory"))?;
+        umask(Mode::S_IWGRP | Mode::S_IWOTH);
+        Ok(())
+    }
+
+    /// The second part: every descriptor in its place. Only the copies of `kept` that it returns remain beside them.
+    ///
+    /// The lock file is opened here and not by whoever makes the keeper: a supervisor that closed it would lose its own
+    /// lock.
+    fn arrange(&self, supervisor: BorrowedFd<'_>, kept: &[BorrowedFd<'_>]) -> Result<Vec<OwnedFd>> {
+        let lock = Lock::open(&self.identity.layout.pod(&self.identity.uid))?.into_file();
+        let (null, log) = (self.null.as_fd(), self.log.as_fd());
+        let mine = [self.link.as_fd(), null, null, lock.as_fd(), supervisor, log];
+        let kept = inherit::hand_over(&mine, kept).context(|| "cannot arrange descriptors")?;
+        // Closed by that; dropping it would close somebody else's number.
+        std::mem::forget(lock);
+        Ok(kept)
+    }
+
+    fn execute(&self, program: BorrowedFd<'_>) -> Result<Infallible> {
+        exec::by_fd(program, &self.words, &environment()?).context(|| "cannot execute the keeper")
+    }
+}
+
+/// Tells the command what went wrong and ends. With podrun gone there is nobody to tell.
+fn fail(reply: BorrowedFd<'_>, error: &Error) -> ! {
+    drop(socket::send(reply, &FromInit::Failed(error.into()).encode()));
+    process::exit_now(1)
+}
+
+/// The child's way from clone3 to a keeper with a supervisor.
+///
+/// # Errors
+/// What goes wrong before descriptors are in their places; the rest is told from here.
+fn become_first_keeper(
+    alone: clone::SingleThreaded,
+    group: &Entry,
+    plan: &KeeperPlan<'_>,
+    supervisor: &SupervisorPlan,
+) -> Result<Infallible> {
+    group.enter().context(|| "cannot enter the keeper's cgroup")?;
+    plan.settle()?;
+    let kept = [&plan.program, &supervisor.link, &supervisor.view, &supervisor.reply].map(AsFd::as_fd);
+    // The pidfd's place is kept for it.
+    let kept = plan.arrange(plan.null.as_fd(), &kept)?;
+    let [program, link, view, reply] = &kept[..] else {
+        return Err(Error::new(Kind::Protocol, "descriptors are lost"));
+    };
+    let tell = |error: &Error| -> ! { fail(reply.as_fd(), error) };
+    let locked = inherit::at(KEEPERS_LOCK).context(|| "cannot find the lock file").and_then(|file| {
+        lock::take_keeper(file, Duration::ZERO).and_then(|()| lock::refuse_supervisor(file))
+    });
+    locked.unwrap_or_else(|error| tell(&error));
+    let child = clone::spawn(alone, clone::CloneArgs::default(), || {
+        let Err(error) = become_supervisor([link, view, reply].map(AsFd::as_fd), &supervisor.words);
+        // On purpose, as far as the keeper is concerned.
+        drop(socket::send(link.as_fd(), b"Q"));
+        tell(&error)
+    });
+    let child = child.context(|| "cannot clone the supervisor").unwrap_or_else(|error| tell(&error));
+    let executed = inherit::put(child.pidfd.as_fd(), KEEPERS_SUPERVISOR)
+        .context(|| "cannot arrange descriptors")
+        .and_then(|()| plan.execute(program.as_fd()));
+    let Err(error) = executed;
+    // It has done nothing yet.
+    drop(pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL));
+    tell(&error)
+}
+
+/// The child's way from clone3 to a keeper for the supervisor that makes it.
+///
+/// # Errors
+/// What goes wrong before descriptors are in their places; the rest is told from here.
+fn become_new_keeper(plan: &KeeperPlan<'_>, supervisor: BorrowedFd<'_>) -> Result<Infallible> {
+    plan.settle()?;
+    let kept = plan.arrange(supervisor, &[plan.program.as_fd(), plan.link.as_fd()])?;
+    let [program, link] = &kept[..] else {
+        return Err(Error::new(Kind::Protocol, "descriptors are lost"));
+    };
+    let executed = inherit::at(KEEPERS_LOCK)
+        .context(|| "cannot find the lock file")
+        .and_then(|file| lock::take_keeper(file, LOCK_PATIENCE))
+        .and_then(|()| plan.execute(program.as_fd()));
+    let Err(error) = executed;
+    complain(link.as_fd(), &error)
+}
+
+/// Tells the supervisor in the keeper's own words (see `supervisor::keeper`) what went wrong, and ends.
+fn complain(link: BorrowedFd<'_>, error: &Error) -> ! {
+    let mut message = vec![b'F'];
+    message.extend(error.errno().unwrap_or(0).to_le_bytes());
+    message.extend(error.to_string().bytes().take(LONGEST_COMPLAINT));
+    drop(socket::send(link, &message));
+    process::exit_now(1)
+}
+
+/// The grandchild's way from clone3 to a supervisor: `fds` are link, view and reply socket.
+fn become_supervisor(fds: [BorrowedFd<'_>; 3], words: &[CString]) -> Result<Infallible> {
+    let [link, view, reply] = fds;
+    let arrange = || -> io::Result<Vec<OwnedFd>> {
+        let [null, log] = [inherit::at(1)?, inherit::at(5)?];
+        inherit::hand_over(&[link, null, log, reply], &[view])
+    };
+    let kept = { arrange }().context(|| "cannot arrange descriptors")?;
+    let [view] = &kept[..] else {
+        return Err(Error::new(Kind::Protocol, "descriptors are lost"));
+    };
+    exec::by_fd(view.as_fd(), words, &environment()?).context(|| "cannot execute the supervisor")
+}
+
+/// As for the pause: a host that does not grant it (no CAP_SYS_RESOURCE) leaves the pair as likely a victim as any.
+fn protect_from_oom_killer() -> Result<()> {
+    match fs::write_existing(Path::new("/proc/self/oom_score_adj"), "-998") {
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM)) => {
+            Err(error).context(|| "cannot write to /proc/self/oom_score_adj")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn environment() -> Result<[CString; 1]> {
+    Ok([CString::new(ENVIRONMENT).map_err(io::Error::other).context(|| "cannot make an environment")?])
+}
+
+/// The words that a keeper, or with `reply` a first supervisor, is executed with.
+fn words(name: &str, identity: &Identity, reply: bool) -> Result<Vec<CString>> {
+    let Identity { layout, uid, executable } = identity;
+    let paths = [layout.root(), layout.data_root(), Path::new(uid.as_str()), executable];
+    let words = std::iter::once(name.as_bytes())
+        .chain(paths.map(|path| path.as_os_str().as_bytes()))
+        .chain(reply.then_some(REPLY_WORD.as_bytes()));
+    words
+        .map(|word| CString::new(word).map_err(io::Error::other))
+        .collect::<io::Result<_>>()
+        .context(|| "cannot pass the pod's paths on")
+}
+
+impl Birth {
+    /// Reads the words behind [`SUPERVISOR`]: root, data root, uid, podrun's executable, and `reply` where the reply
+    /// socket is descriptor 3, which is taken over.
+    ///
+    /// # Errors
+    /// When podrun was not started by a keeper.
+    pub fn from_words(words: &[OsString]) -> Result<Self> {
+        let strange = || Error::new(Kind::Usage, format!("{SUPERVISOR} is started by podrun alone"));
+        let [root, data_root, uid, executable, reply @ ..] = words else { return Err(strange()) };
+        let layout = Layout::new(Path::new(root), Path::new(data_root))
+            .context(|| "cannot tell the current directory")?;
+        let uid = uid.to_str().ok_or_else(strange)?.parse()?;
+        let answer = match reply {
+            [] => None,
+            [word] if word == REPLY_WORD => {
+                Some(Answer(inherit::take(REPLY).context(|| "cannot find the reply socket")?))
+            }
+            _ => return Err(strange()),
+        };
+        Ok(Self { identity: Identity { layout, uid, executable: executable.into() }, answer })
+    }
+}
+
+impl Answer {
+    /// The supervisor is ready. Whoever asked may be gone by now, which is no concern of its.
+    pub fn ready(self) {
+        drop(socket::send(self.0.as_fd(), &FromInit::Ready.encode()));
+    }
+
+    /// The supervisor ends.
+    pub fn failed(self, error: &Error) {
+        drop(socket::send(self.0.as_fd(), &FromInit::Failed(error.into()).encode()));
+    }
+}
+
+/// Readable when there is an answer.
+impl AsFd for Reply {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Reply {
+    /// Waits until the supervisor is ready.
+    ///
+    /// # Errors
+    /// Exists when the pod had a living pair; Died when the supervisor ended without a word; what it could not do.
+    pub fn wait(self, timeout: Duration) -> Result<()> {
+        let mut buffer = [0; LARGEST];
+        let heard = process::poll_until(self.socket.as_fd(), libc::POLLIN, Instant::now() + timeout)
+            .and_then(|heard| match heard {
+                true => socket::receive(self.socket.as_fd(), &mut buffer),
+                false => Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)),
+            })
+            .context(|| "cannot hear from the pod's supervisor")
+            .map_err(|error| error.hint(self.last_words()))?;
+        if heard == 0 {
+            return Err(Error::new(Kind::Died, "the pod's supervisor ended before it was ready")
+                .hint(self.last_words()));
+        }
+        match FromInit::decode(&buffer[..heard])? {
+            FromInit::Ready => Ok(()),
+            FromInit::Failed(failure) => Err(self.failure(failure)),
+            _ => Err(Error::new(Kind::Protocol, "the pod's supervisor said something unknown")),
+        }
+    }
+
+    fn last_words(&self) -> String {
+        format!("its last words may be in {:?}", self.log)
+    }
+
+    /// The keeper ends with its first supervisor.
+    fn failure(&self, failure: Failure) -> Error {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let pidfd = self.keeper.pidfd.as_fd();
+        if matches!(pidfd::wait_exit(pidfd, PATIENCE), Ok(true)) {
+            // Ours to reap, and nobody else's.
+            drop(pidfd::reap(pidfd));
+        }
+        let taken = failure.errno == libc::EEXIST;
+        let error = Error::from(failure);
+        if taken { Error::new(Kind::Exists, error.to_string()) } else { error }
+    }
+}
