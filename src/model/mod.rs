@@ -1,6 +1,7 @@
 //! Plain data that several layers share. No I/O.
 
 pub mod ids;
+pub mod image;
 pub mod podspec;
 pub mod quantity;
 pub mod sandbox;
