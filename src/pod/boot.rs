@@ -2,7 +2,8 @@
 //! not, and the first command of this boot removes them.
 //!
 //! Invariant: nothing that this boot made is touched. A pod's data directory names its boot before it holds anything,
-//! because its record is elsewhere, and gone with a `--root` in memory.
+//! because its record is elsewhere, and gone with a `--root` in memory. It is made before the pod's logs and removed
+//! after them, so that it tells their boot, too.
 
 use crate::error::{Context, Error, Result};
 use crate::model::ids::PodUid;
@@ -48,12 +49,34 @@ fn clear_data(layout: &Layout, boot_id: &str) -> Result<()> {
         let path = layout.pod_data(&uid);
         match boot_of(&path)? {
             Some(boot) if boot == boot_id => {}
-            Some(_) => errors.extend(teardown::remove_tree(&path).err()),
+            // The logs first: that they are another boot's is known by this directory.
+            Some(_) => match remove_logs(layout, &uid) {
+                Ok(()) => errors.extend(teardown::remove_tree(&path).err()),
+                Err(error) => errors.push(error),
+            },
             // Killed before it could name its boot, so it holds nothing; one that does is not ours to remove.
             None => drop(std::fs::remove_dir(&path)),
         }
     }
     Error::all("cannot remove volumes", errors)
+}
+
+/// Removes a pod's logs, whatever its name was.
+pub(super) fn remove_logs(layout: &Layout, uid: &PodUid) -> Result<()> {
+    let logs = layout.logs();
+    let entries = match std::fs::read_dir(&logs) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).context(|| format!("cannot read {logs:?}")),
+    };
+    let ending = format!("_{uid}");
+    for entry in entries {
+        let entry = entry.context(|| format!("cannot read {logs:?}"))?;
+        if entry.file_name().to_str().is_some_and(|name| name.ends_with(&ending)) {
+            teardown::remove_tree(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn data_directories(layout: &Layout) -> Option<std::path::PathBuf> {
@@ -140,11 +163,16 @@ mod tests {
             std::fs::create_dir_all(layout.pod_data(uid)).unwrap();
         }
         std::fs::create_dir(layout.pod_data(&old).join("volumes")).unwrap();
+        let logs = |uid| layout.pod_logs(&"prod".parse().unwrap(), &"shop".parse().unwrap(), uid);
+        for uid in [&old, &new] {
+            std::fs::create_dir_all(logs(uid).join("web")).unwrap();
+        }
         mark(&layout.pod_data(&old), "another").unwrap();
         mark(&layout.pod_data(&new), &process::boot_id().unwrap()).unwrap();
         clear_last(&layout).unwrap();
         let exists = [&old, &new, &unmarked].map(|uid| layout.pod_data(uid).exists());
         assert_eq!(exists, [false, true, false]);
+        assert_eq!([&old, &new].map(|uid| logs(uid).exists()), [false, true]);
         std::fs::remove_dir_all(root).unwrap();
     }
 }

@@ -1,15 +1,20 @@
-//! Bare pods: a sandbox (namespaces, cgroup, volumes, small files) that a pause process owns and containers join.
+//! Pods: a sandbox (namespaces, cgroup, volumes, small files) that a pause process owns and containers join. A manifest
+//! pod's is the same as a bare one's; beside it lie what it is to be and what its supervisor says it does.
 //!
-//! Not here: containers. What this module has to know of them comes in as
+//! Not here: containers, and the supervisor. What this module has to know of them comes in as
 //! [`ContainerView`](crate::model::sandbox::ContainerView)s, and what they have to
 //! know of a pod goes out as a [`Sandbox`](crate::model::sandbox::Sandbox).
 //!
 //! Invariants: at whatever point a command is killed, the pod is found by its name and can be deleted without a trace;
-//! commands that run at once end in one success and one clear error. The order of the steps in `sandbox` and
+//! commands that run at once end in one success and one clear error. The order of the steps in `create` and
 //! `teardown` is what keeps them.
 
 mod boot;
+mod create;
+mod documents;
 mod etc_files;
+mod held;
+mod limits;
 mod names;
 mod namespaces;
 mod paths;
@@ -21,17 +26,23 @@ mod state;
 mod teardown;
 mod volumes;
 
+pub use create::{Making, begin_manifest, create};
+pub use documents::{Manifest, write_status};
+pub use held::{Held, adopt, hold};
+pub use namespaces::NamespaceKind;
 pub use record::PodKind;
 pub use request::{CreateRequest, Network};
-pub use sandbox::create;
 pub use state::PodState;
+pub use volumes::check_one as check_volume;
 
+use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::model::ids::{PodName, PodNamespace, PodUid};
 use crate::state::layout::Layout;
 use names::Target;
 use paths::Paths;
-use record::Record;
+use record::{KindRecord, Record};
+use std::path::{Path, PathBuf};
 use teardown::not_found;
 
 /// A pod as people name it.
@@ -140,6 +151,13 @@ impl Pod {
         }
     }
 
+    fn of_uid(layout: &Layout, uid: &PodUid) -> Result<Self> {
+        match record::read(&layout.pod(uid))? {
+            Some(record) => Ok(Self::of_record(layout, record)),
+            None => Err(Error::not_found(format!("pod {uid} not found"))),
+        }
+    }
+
     /// The pod's name.
     pub fn name(&self) -> &PodName {
         &self.name
@@ -153,6 +171,35 @@ impl Pod {
     /// The pod's uid; podrun makes none without one.
     pub fn uid(&self) -> Option<&PodUid> {
         self.uid.as_ref()
+    }
+
+    /// By what the pod was made; of a pod without a readable record nobody knows, and it is taken for a bare one.
+    pub fn kind(&self) -> PodKind {
+        self.record().map_or(PodKind::Bare, |record| record.kind.kind())
+    }
+
+    /// Directory of the record, and of all else of the pod that ends with the boot.
+    ///
+    /// # Errors
+    /// For a half-made pod.
+    pub fn directory(&self) -> Result<PathBuf> {
+        Ok(self.layout.pod(&self.record()?.uid))
+    }
+
+    /// Directory of a manifest pod's logs. Whoever logs makes it; it goes with the pod.
+    ///
+    /// # Errors
+    /// For a bare or half-made pod.
+    pub fn log_directory(&self) -> Result<&Path> {
+        Ok(self.manifest_record()?.1)
+    }
+
+    /// The group that a manifest pod's supervisor and keeper run in, outside the pod's limits. It is there.
+    ///
+    /// # Errors
+    /// For a bare or half-made pod.
+    pub fn supervisor_cgroup(&self) -> Result<&Cgroup> {
+        Ok(self.manifest_record()?.0)
     }
 
     /// When the pod was made, in seconds since 1970; unknown for a half-made one.
@@ -193,6 +240,16 @@ impl Pod {
             Content::Record(record) => Ok(record),
             Content::Missing => Err(self.half_made()),
             Content::Damaged(why) => Err(self.half_made().because(why.clone())),
+        }
+    }
+
+    /// What the record says of a manifest pod.
+    fn manifest_record(&self) -> Result<(&Cgroup, &Path)> {
+        match &self.record()?.kind {
+            KindRecord::Manifest { supervisor, log_directory } => Ok((supervisor, log_directory)),
+            KindRecord::Bare => {
+                Err(Error::user(format!("pod {} was not made from a manifest", self.shown())))
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Where the parts of one pod lie. All of it derives from the uid, so that what a killed command made is found again.
 
-use crate::model::ids::{PodUid, VolumeName};
+use crate::model::ids::{ContainerName, PodUid, VolumeName};
 use crate::state::layout::{self, Layout};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ impl Paths {
     pub(super) fn state(&self) -> &Path {
         &self.state
     }
-    /// Directory of disk-backed volumes.
+    /// Directory of disk-backed volumes and containers' writable layers.
     pub(super) fn data(&self) -> &Path {
         &self.data
     }
@@ -40,6 +40,14 @@ impl Paths {
     /// Mount point of a volume in memory.
     pub(super) fn memory_volume(&self, name: &VolumeName) -> PathBuf {
         self.state.join(layout::pod::VOLUMES).join(name.as_str())
+    }
+    /// Directory of FIFOs.
+    pub(super) fn io(&self) -> PathBuf {
+        self.state.join(layout::pod::IO)
+    }
+    /// Directory of a container's writable layer; each restart has one of its own.
+    pub(super) fn container(&self, name: &ContainerName, restart: u32) -> PathBuf {
+        self.data.join("containers").join(name.as_str()).join(restart.to_string())
     }
     /// Directory of a volume on disk.
     pub(super) fn disk_volume(&self, name: &VolumeName) -> PathBuf {

@@ -63,9 +63,17 @@ pub(super) enum Namespaces<'a> {
         /// Files of /proc/sys and their values.
         sysctls: &'a [(PathBuf, String)],
     },
-    /// They are those of a process of the pod.
-    Of(BorrowedFd<'a>),
+    /// They are the pod's, that still stand.
+    Of {
+        /// What to join: each descriptor with its flags, a namespace's or a pidfd's.
+        joined: &'a [(BorrowedFd<'a>, libc::c_int)],
+        /// Whether to make a PID namespace: the pod's ended with its first process.
+        new_pid: bool,
+    },
 }
+
+/// A child that is on its way. Dropped, it ends.
+pub(super) struct Starting(Candidate);
 
 /// A child that is ready to become the pause and waits for the record to be written. Dropped, it ends.
 pub(super) struct Candidate {
@@ -74,11 +82,11 @@ pub(super) struct Candidate {
     released: bool,
 }
 
-/// Makes the child and waits until it is ready.
+/// Makes the child.
 ///
 /// # Errors
-/// What it could not do, with a hint where the host is the reason. Nothing is left then.
-pub(super) fn spawn(plan: &Plan<'_>) -> Result<Candidate> {
+/// When it cannot be cloned, with a hint where the host is the reason.
+pub(super) fn spawn(plan: &Plan<'_>) -> Result<Starting> {
     let (ours, theirs) = socket::pair().context(|| "cannot make a socket pair")?;
     let args =
         clone::CloneArgs { namespaces: clone_flags(plan), cgroup: plan.cgroup.v2_fd(), sibling: false };
@@ -96,22 +104,29 @@ pub(super) fn spawn(plan: &Plan<'_>) -> Result<Candidate> {
     });
     let child = child.map_err(|error| clone_error(error, plan))?;
     drop(theirs);
-    let candidate = Candidate { child, link: ours, released: false };
-    match candidate.next_message()?.as_slice() {
-        READY => Ok(candidate),
-        message => Err(candidate.failure(message)),
+    Ok(Starting(Candidate { child, link: ours, released: false }))
+}
+
+impl Starting {
+    /// Waits until the child is ready.
+    ///
+    /// # Errors
+    /// What it could not do. Nothing is left then.
+    pub(super) fn ready(self) -> Result<Candidate> {
+        match self.0.next_message()?.as_slice() {
+            READY => Ok(self.0),
+            message => Err(self.0.failure(message)),
+        }
     }
 }
 
 fn clone_flags(plan: &Plan<'_>) -> u64 {
-    let mut flags = libc::CLONE_NEWNS;
-    if let Namespaces::New { share_pid, .. } = plan.namespaces {
-        flags |= namespaces::joined(plan.network);
-        if share_pid {
-            flags |= libc::CLONE_NEWPID;
-        }
-    }
-    u64::from(flags.cast_unsigned())
+    let (new_pid, others) = match plan.namespaces {
+        Namespaces::New { share_pid, .. } => (share_pid, namespaces::joined(plan.network)),
+        Namespaces::Of { new_pid, .. } => (new_pid, 0),
+    };
+    let pid = if new_pid { libc::CLONE_NEWPID } else { 0 };
+    u64::from((libc::CLONE_NEWNS | others | pid).cast_unsigned())
 }
 
 /// Explains an error of clone3(2).
@@ -281,8 +296,10 @@ fn become_pause(plan: &Plan<'_>, link: BorrowedFd<'_>) -> Result<Infallible, Fai
     process::reset_signals().doing(say("reset signals"))?;
     plan.cgroup.enter().doing(say("enter the cgroup of the pause process"))?;
     match plan.namespaces {
-        Namespaces::Of(member) => {
-            ns::setns(member, namespaces::joined(plan.network)).doing(say("join the pod's namespaces"))?;
+        Namespaces::Of { joined, .. } => {
+            for (fd, flags) in joined {
+                ns::setns(*fd, *flags).doing(say("join the pod's namespaces"))?;
+            }
         }
         Namespaces::New { hostname, sysctls, .. } => {
             set_up(plan.network, hostname, sysctls)?;

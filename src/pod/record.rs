@@ -27,7 +27,7 @@ pub(super) struct Record {
     pub(super) uid: PodUid,
     pub(super) name: PodName,
     pub(super) namespace: PodNamespace,
-    pub(super) kind: PodKind,
+    pub(super) kind: KindRecord,
     /// Seconds since 1970.
     pub(super) created: u64,
     /// The command that makes the pod. Its boot id is the boot that the pod belongs to.
@@ -50,6 +50,29 @@ pub(super) struct Record {
 pub enum PodKind {
     /// By flags, for shims.
     Bare,
+    /// From a manifest: a supervisor makes its containers.
+    Manifest,
+}
+
+/// As [`PodKind`], with what a manifest pod has outside its two directories.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub(super) enum KindRecord {
+    Bare,
+    Manifest {
+        /// The group of supervisor and keeper.
+        supervisor: Cgroup,
+        log_directory: PathBuf,
+    },
+}
+
+impl KindRecord {
+    pub(super) fn kind(&self) -> PodKind {
+        match self {
+            Self::Bare => PodKind::Bare,
+            Self::Manifest { .. } => PodKind::Manifest,
+        }
+    }
 }
 
 /// A volume and where it lies.
@@ -129,7 +152,7 @@ pub(super) mod tests {
             uid: "01234567-89ab-4def-8123-456789abcdef".parse().unwrap(),
             name: "shop".parse().unwrap(),
             namespace: "default".parse().unwrap(),
-            kind: PodKind::Bare,
+            kind: KindRecord::Bare,
             created: 1_700_000_000,
             maker,
             hostname: "shop".into(),

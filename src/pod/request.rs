@@ -2,7 +2,9 @@
 
 use crate::error::{Context, Error, Result};
 use crate::model::ids::{PodName, PodNamespace};
+use crate::model::podspec::PodSpec;
 use crate::model::volume::VolumeSpec;
+use crate::pod::record::PodKind;
 use crate::pod::volumes;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -29,7 +31,7 @@ impl FromStr for Network {
     }
 }
 
-/// A bare pod to be made.
+/// A pod's sandbox to be made.
 #[derive(Debug, Clone)]
 pub struct CreateRequest {
     /// Its name.
@@ -52,8 +54,51 @@ pub struct CreateRequest {
     pub memory_bytes: Option<u64>,
     /// Most processor time of all its processes, in thousandths of a CPU.
     pub cpu_millis: Option<u64>,
+    /// Its share of processor time when all want some, in units of v1 (2 to 262144); the kernel's default is 1024.
+    pub cpu_shares: Option<u64>,
     /// Most processes.
     pub pids: Option<u64>,
+}
+
+impl CreateRequest {
+    /// The sandbox that a manifest asks for, with the limits that the kubelet gives a pod's cgroup: memory and CPU are
+    /// limited where every container's are, by the sum, and the share of processor time is that of all requests.
+    pub fn of_spec(spec: &PodSpec) -> Self {
+        let limits = spec.containers.iter().map(|container| container.resources.limits);
+        let requests = spec.containers.iter().map(|container| container.resources.requests);
+        let requested = requests.filter_map(|list| list.cpu_millis).fold(0, u64::saturating_add);
+        Self {
+            name: spec.name.clone(),
+            namespace: spec.namespace.clone(),
+            // On the host's network a pod has the host's name, whatever it asks for.
+            hostname: if spec.host_network { own_hostname() } else { spec.hostname.clone() },
+            network: if spec.host_network { Network::Host } else { Network::None },
+            volumes: spec.volumes.clone(),
+            share_pid: spec.share_process_namespace,
+            sysctls: Vec::new(),
+            cgroup_parent: Some(spec.qos_class().cgroup_parent().to_owned()),
+            memory_bytes: sum(limits.clone().map(|list| list.memory_bytes)),
+            cpu_millis: sum(limits.map(|list| list.cpu_millis)),
+            cpu_shares: Some(shares(requested)),
+            pids: None,
+        }
+    }
+}
+
+/// The sum where there is one of each; 0 is none.
+fn sum(mut amounts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    amounts.try_fold(0, |sum: u64, amount| Some(sum.saturating_add(amount.filter(|amount| *amount > 0)?)))
+}
+
+/// 1024 for one CPU, as the kubelet converts, within what the kernel takes.
+fn shares(cpu_millis: u64) -> u64 {
+    (cpu_millis.saturating_mul(1024) / 1000).clamp(2, 1 << 18)
+}
+
+/// The host's name, if a pod can have it.
+fn own_hostname() -> Option<String> {
+    let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
+    check_hostname(&name).ok()
 }
 
 /// What of a request is settled by looking at it.
@@ -68,12 +113,12 @@ pub(super) struct Checked {
 }
 
 /// Checks everything of a request that can be checked without making anything.
-pub(super) fn check(request: &CreateRequest) -> Result<Checked> {
+pub(super) fn check(request: &CreateRequest, kind: PodKind) -> Result<Checked> {
     let hostname = match &request.hostname {
         Some(hostname) => check_hostname(hostname)?,
         None => hostname_of(&request.name),
     };
-    check_name_length(request)?;
+    check_name_length(request, kind)?;
     check_limits(request)?;
     volumes::check(&request.volumes)?;
     Ok(Checked {
@@ -83,14 +128,17 @@ pub(super) fn check(request: &CreateRequest) -> Result<Checked> {
     })
 }
 
-/// Namespace and name together are one file name.
-fn check_name_length(request: &CreateRequest) -> Result<()> {
-    const LONGEST: usize = 255;
-    let length = request.namespace.as_str().len() + 1 + request.name.as_str().len();
-    if length <= LONGEST {
+/// Namespace and name together are a file's name, `NAMESPACE_NAME`, and with the uid that of a directory of logs.
+fn check_name_length(request: &CreateRequest, kind: PodKind) -> Result<()> {
+    let longest = match kind {
+        PodKind::Bare => 255 - "_".len(),
+        PodKind::Manifest => 255 - "__01234567-89ab-4def-8123-456789abcdef".len(),
+    };
+    let length = request.namespace.as_str().len() + request.name.as_str().len();
+    if length <= longest {
         return Ok(());
     }
-    Err(Error::user(format!("namespace and name together have {} characters, more than 254", length - 1))
+    Err(Error::user(format!("namespace and name together have {length} characters, more than {longest}"))
         .hint("choose a shorter name"))
 }
 

@@ -2,11 +2,11 @@
 
 use crate::error::Result;
 use crate::model::sandbox::{ContainerStatus, ContainerView};
-use crate::model::status::Phase;
-use crate::pod::Pod;
-use crate::pod::namespaces;
-use crate::pod::record::{PodKind, Record};
+use crate::model::status::{self, Phase, PodStatus};
+use crate::pod::record::{PauseRecord, PodKind, Record};
 use crate::pod::request::Network;
+use crate::pod::{NamespaceKind, Pod, namespaces};
+use crate::report;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -67,7 +67,7 @@ struct ContainerState {
     id: String,
     pid: i32,
     state: &'static str,
-    reason: Option<&'static str>,
+    reason: Option<String>,
     exit_code: Option<i32>,
     restart_count: u32,
     ready: bool,
@@ -80,16 +80,29 @@ impl Pod {
     /// # Errors
     /// When /proc cannot be read.
     pub fn phase(&self, containers: &[ContainerView]) -> Result<Phase> {
+        self.phase_with(self.readable_status().as_ref(), containers)
+    }
+
+    fn phase_with(&self, status: Option<&PodStatus>, containers: &[ContainerView]) -> Result<Phase> {
         let Ok(record) = self.record() else { return Ok(Phase::Failed) };
-        Ok(match &record.pause {
-            None if record.maker.is_alive()? && record.deleting.is_none() => Phase::Pending,
-            None => Phase::Failed,
-            Some(pause) if pause.process.is_alive()? => phase_of(containers),
-            // Where it was the first process of their PID namespace they are about to end, too.
-            Some(_) if !record.share_pid && containers.iter().any(|c| c.pid.is_some()) => {
-                phase_of(containers)
-            }
-            Some(_) => Phase::Failed,
+        let Some(pause) = &record.pause else {
+            let being_made = record.maker.is_alive()? && record.deleting.is_none();
+            return Ok(if being_made { Phase::Pending } else { Phase::Failed });
+        };
+        // Its supervisor knows, and makes a new pause where there is none.
+        if record.kind.kind() == PodKind::Manifest {
+            return Ok(status.map_or(Phase::Pending, |status| status.phase));
+        }
+        // Where it was the first process of their PID namespace they are about to end, too.
+        let have_outlived_it = || !record.share_pid && containers.iter().any(|c| c.pid.is_some());
+        Ok(if pause.process.is_alive()? || have_outlived_it() { phase_of(containers) } else { Phase::Failed })
+    }
+
+    /// Whoever only wants to look is still shown the rest.
+    fn readable_status(&self) -> Option<PodStatus> {
+        self.status().unwrap_or_else(|error| {
+            report::warn(&error.to_string());
+            None
         })
     }
 
@@ -104,34 +117,39 @@ impl Pod {
             Some(pause) if pause.process.is_alive()? => Some(pause),
             _ => None,
         };
+        let status = self.readable_status();
         Ok(PodState {
             pod_version: POD_VERSION,
             id: self.uid().map(ToString::to_string).unwrap_or_default(),
             name: self.name().to_string(),
             namespace: self.namespace().to_string(),
-            kind: record.map_or(PodKind::Bare, |record| record.kind),
-            phase: self.phase(containers)?,
+            kind: self.kind(),
+            phase: self.phase_with(status.as_ref(), containers)?,
             pid: pause.map_or(0, |pause| pause.process.pid),
             cgroup_path: record.map(|record| record.cgroup.path()).unwrap_or_default(),
             network: record.map(|record| record.network),
             ips: Vec::new(), // with no network there is none, and the host's are the host's
             hostname: record.map(|record| record.hostname.clone()).unwrap_or_default(),
-            namespaces: pause
-                .map(|pause| {
-                    let (pid, inodes) = (pause.process.pid, pause.namespaces);
-                    let show =
-                        |name, inode| Some(NamespaceState { path: namespaces::path(pid, name), inode });
-                    Namespaces {
-                        net: show("net", inodes.net),
-                        ipc: show("ipc", inodes.ipc),
-                        uts: show("uts", inodes.uts),
-                        pid: inodes.pid.and_then(|inode| show("pid", inode)),
-                    }
-                })
-                .unwrap_or_default(),
+            namespaces: pause.map(namespace_states).unwrap_or_default(),
             volumes: record.map(volumes).unwrap_or_default(),
-            containers: containers.iter().map(container).collect(),
+            containers: match &status {
+                Some(status) => status.containers.iter().map(|known| supervised(known, containers)).collect(),
+                None => containers.iter().map(container).collect(),
+            },
         })
+    }
+}
+
+fn namespace_states(pause: &PauseRecord) -> Namespaces {
+    let show = |kind: NamespaceKind| {
+        let path = namespaces::path(pause.process.pid, kind.name());
+        kind.inode(&pause.namespaces).map(|inode| NamespaceState { path, inode })
+    };
+    Namespaces {
+        net: show(NamespaceKind::Net),
+        ipc: show(NamespaceKind::Ipc),
+        uts: show(NamespaceKind::Uts),
+        pid: show(NamespaceKind::Pid),
     }
 }
 
@@ -179,7 +197,7 @@ fn container(view: &ContainerView) -> ContainerState {
         id: view.id.clone(),
         pid: view.pid.unwrap_or(0),
         state,
-        reason,
+        reason: reason.map(ToOwned::to_owned),
         exit_code: view.exit_code,
         restart_count: view.restart_count,
         ready: view.status == ContainerStatus::Running,
@@ -187,9 +205,58 @@ fn container(view: &ContainerView) -> ContainerState {
     }
 }
 
+/// A manifest pod's container: what the supervisor says of it, and of its process what the container's own record says.
+fn supervised(known: &status::ContainerStatus, views: &[ContainerView]) -> ContainerState {
+    use status::ContainerState as S;
+    let view = views.iter().find(|view| known.container_id.as_ref() == Some(&view.id));
+    let paused = view.is_some_and(|view| view.status == ContainerStatus::Paused);
+    let (state, reason, exit_code) = match &known.state {
+        S::Waiting { reason, .. } => ("Waiting", Some(reason.clone()), None),
+        S::Running { .. } => ("Running", paused.then(|| "Paused".to_owned()), None),
+        S::Terminated(ended) => ("Terminated", Some(ended.reason.clone()), Some(ended.exit_code)),
+    };
+    ContainerState {
+        name: known.name.to_string(),
+        id: known.container_id.clone().unwrap_or_default(),
+        pid: view.and_then(|view| view.pid).unwrap_or(0),
+        state,
+        reason,
+        exit_code,
+        restart_count: known.restart_count,
+        ready: known.ready,
+        cgroup_path: view.map(|view| view.cgroup_path.clone()).unwrap_or_default(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn containers_of_manifest_pods_are_shown_as_their_supervisor_says() {
+        let mut known = status::ContainerStatus {
+            name: "web".parse().unwrap(),
+            image: "nginx".into(),
+            image_id: None,
+            container_id: Some("a".into()),
+            restart_count: 2,
+            ready: true,
+            started: true,
+            state: status::ContainerState::Running { started_at: 1 },
+            last_state: None,
+            log_trouble: None,
+        };
+        let of = |status| ContainerView { pid: Some(7), cgroup_path: "/g".into(), ..view(status, None) };
+        let shown = supervised(&known, &[of(ContainerStatus::Running)]);
+        assert_eq!((shown.state, shown.reason, shown.pid), ("Running", None, 7));
+        assert_eq!((shown.restart_count, shown.ready, shown.cgroup_path.as_str()), (2, true, "/g"));
+        let shown = supervised(&known, &[of(ContainerStatus::Paused)]);
+        assert_eq!(shown.reason.as_deref(), Some("Paused"));
+        known.state = status::ContainerState::Waiting { reason: "ContainerCreating".into(), message: None };
+        let shown = supervised(&known, &[]);
+        assert_eq!((shown.state, shown.reason.as_deref()), ("Waiting", Some("ContainerCreating")));
+        assert_eq!((shown.pid, shown.exit_code), (0, None));
+    }
 
     fn view(status: ContainerStatus, exit_code: Option<i32>) -> ContainerView {
         ContainerView {

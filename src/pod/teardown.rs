@@ -3,17 +3,17 @@
 //! Invariants: every step is tried and every error returned; the record goes after everything it names, the name after
 //! the record, so that a deletion that failed or was killed can be repeated; nothing is removed through a mount.
 
-use crate::cgroup;
+use crate::cgroup::{self, Cgroup, Hierarchies};
 use crate::error::{Context, Error, Kind, Result};
-use crate::pod::record::{self, Record};
-use crate::pod::{Pod, names};
+use crate::pod::record::{self, KindRecord, Record};
+use crate::pod::{Pod, boot, create, names};
 use crate::state::layout;
 use crate::state::lock::DirectoryLock;
 use crate::state::process::ProcessRef;
 use crate::sys::{mount, pidfd, tree};
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Pod {
         Ok(())
     }
 
-    /// Removes everything of the pod: pause, cgroup with whatever is in it, mounts, files, name. What is not there is
+    /// Removes everything of the pod: pause, supervisor, cgroups with whatever is in it, mounts, files, name. What is not there is
     /// fine, so it may be repeated.
     ///
     /// # Errors
@@ -82,8 +82,11 @@ pub(super) fn remove(pod: &Pod) -> Result<()> {
         let record = pod.record().ok();
         let state = pod.layout().pod(uid);
         let data = record.map_or_else(|| pod.layout().pod_data(uid), |record| record.data_directory.clone());
+        // First, so that nothing is made anew, and what they are parents of finds one that reaps it.
+        errors.extend(remove_supervisor(pod, record).err());
         // The kernel takes the namespaces down while files are removed here.
         let ending = record.map_or(Ok(None), kill_pause);
+        errors.extend(remove_logs(pod, record).err());
         errors.extend(remove_tree(&data).err());
         errors.extend(remove_mounts(&state).err());
         errors.extend(ending.and_then(|ending| ending.map_or(Ok(()), Ending::wait)).err());
@@ -96,6 +99,26 @@ pub(super) fn remove(pod: &Pod) -> Result<()> {
         errors.extend(names::release(pod.layout(), pod.namespace(), pod.name(), pod.uid()).err());
     }
     Error::all(format!("cannot delete pod {}", pod.shown()), errors)
+}
+
+/// Ends supervisor and keeper, which usually have ended by now, at once: neither can start the other again.
+fn remove_supervisor(pod: &Pod, record: Option<&Record>) -> Result<()> {
+    match (record.map(|record| &record.kind), pod.uid()) {
+        (Some(KindRecord::Manifest { supervisor, .. }), _) => remove_group(supervisor),
+        (None, Some(uid)) if pod.is_damaged() => {
+            remove_group(&cgroup::detect()?.for_absolute(&create::supervisor_cgroup(uid))?)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Before the data directory goes, by which the logs of another boot are known.
+fn remove_logs(pod: &Pod, record: Option<&Record>) -> Result<()> {
+    match (record.map(|record| &record.kind), pod.uid()) {
+        (Some(KindRecord::Manifest { log_directory, .. }), _) => remove_tree(log_directory),
+        (None, Some(uid)) if pod.is_damaged() => boot::remove_logs(pod.layout(), uid),
+        _ => Ok(()),
+    }
 }
 
 /// A pause that was killed.
@@ -134,17 +157,48 @@ impl Ending {
     }
 }
 
-/// A pod without a record has not got to its cgroup, unless the record was damaged: then it is looked for where pods
-/// lie by default.
+/// A pod without a record has not got to its cgroup, unless the record was damaged: then it is looked for.
 fn remove_cgroup(pod: &Pod, record: Option<&Record>) -> Result<()> {
-    let cgroup = match (record, pod.uid()) {
-        (Some(record), _) => record.cgroup.clone(),
+    match (record, pod.uid()) {
+        (Some(record), _) => remove_group(&record.cgroup),
         (None, Some(uid)) if pod.is_damaged() => {
-            cgroup::detect()?.for_absolute(&format!("/podrun/pod{uid}"))?
+            let all = cgroup::detect()?;
+            let paths = find_groups(&all, &format!("pod{uid}"))?;
+            paths.iter().try_for_each(|path| remove_group(&all.for_absolute(path)?))
         }
-        _ => return Ok(()),
+        _ => Ok(()),
+    }
+}
+
+/// The paths of all groups of that name, as one hierarchy has them. A container that may make groups can have made some,
+/// below its own.
+fn find_groups(all: &Hierarchies, name: &str) -> Result<Vec<String>> {
+    let Some((_, mount)) = all.mounts().next() else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    let here = |directory: BorrowedFd<'_>| std::fs::read_link(tree::short_path(directory));
+    let enter = |directory: BorrowedFd<'_>| -> io::Result<Vec<CString>> {
+        let mut below = Vec::new();
+        for entry in std::fs::read_dir(tree::short_path(directory))? {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                continue;
+            }
+            if entry.file_name() == name {
+                let group = here(directory)?.join(name);
+                found.extend(group.strip_prefix(mount).ok().and_then(Path::to_str).map(ToOwned::to_owned));
+            } else {
+                below.push(CString::new(entry.file_name().into_vec())?);
+            }
+        }
+        Ok(below)
     };
-    // Usually the caller has ended all containers, and signalling an empty group costs as much as a full one.
+    tree::walk(mount, enter, |_, _| Ok(tree::Next::Leave)).context(|| "cannot look for the pod's cgroup")?;
+    Ok(found)
+}
+
+/// Kills whatever is in the group and removes it.
+fn remove_group(cgroup: &Cgroup) -> Result<()> {
+    // Usually all of them have ended, and signalling an empty group costs as much as a full one.
     if !cgroup.processes()?.is_empty() {
         cgroup.signal_all(libc::SIGKILL)?;
     }

@@ -31,20 +31,28 @@ pub(super) fn check(volumes: &[VolumeSpec]) -> Result<()> {
         if volumes.iter().take(place).any(|other| other.name == *name) {
             return Err(Error::user(format!("volume \"{name}\" is given twice")));
         }
-        match &volume.source {
-            VolumeSource::EmptyDir { medium, size_limit_bytes } => check_limit(*medium, *size_limit_bytes),
-            VolumeSource::HostPath { path, expected } => check_host_path(path, *expected),
-        }
-        .context(|| format!("cannot use volume \"{name}\""))?;
+        check_one(volume)?;
     }
     Ok(())
+}
+
+/// Checks that one volume can be made, without making anything: for whoever knows where in a manifest it stands.
+///
+/// # Errors
+/// Names the volume: a limit that cannot be enforced, a host path that is not what it must be.
+pub fn check_one(volume: &VolumeSpec) -> Result<()> {
+    match &volume.source {
+        VolumeSource::EmptyDir { medium, size_limit_bytes } => check_limit(*medium, *size_limit_bytes),
+        VolumeSource::HostPath { path, expected } => check_host_path(path, *expected),
+    }
+    .context(|| format!("cannot mount volume \"{}\"", volume.name))
 }
 
 fn check_limit(medium: Medium, limit: Option<u64>) -> Result<()> {
     match (medium, limit) {
         (Medium::Disk, Some(_)) => {
             Err(Error::user("sizeLimit of an emptyDir on disk is not supported: it could not be enforced")
-                .hint("add medium=Memory, or leave the limit out"))
+                .hint("use medium Memory, or leave the limit out"))
         }
         // To tmpfs a size of 0 means no limit at all, tmpfs(5).
         (Medium::Memory, Some(0)) => Err(Error::user("sizeLimit must be above 0")),

@@ -80,6 +80,7 @@ impl CreateArgs {
             cgroup_parent: self.cgroup_parent.clone(),
             memory_bytes: self.memory,
             cpu_millis: self.cpus,
+            cpu_shares: None,
             pids: self.pids,
         };
         let host = globals.host()?;

@@ -1,0 +1,180 @@
+//! A pod as its supervisor holds it: the namespaces stay open by descriptor, so that they outlive the pause, which is
+//! made anew in them when it dies.
+//!
+//! Invariant: every descriptor is of the namespace that the record names; of the pod's PID namespace there is none
+//! while the pause is dead, because that namespace died with it.
+
+use crate::error::{Context, Error, Result};
+use crate::model::ids::{ContainerName, PodUid};
+use crate::model::sandbox::Sandbox;
+use crate::pod::record::{PauseRecord, Record};
+use crate::pod::{NamespaceKind, Pod, namespaces};
+use crate::state::layout::Layout;
+use crate::sys::pidfd;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A manifest pod, held open.
+#[derive(Debug)]
+pub struct Held {
+    pod: Pod,
+    pause: Option<OwnedFd>,
+    namespaces: Vec<(NamespaceKind, OwnedFd)>,
+}
+
+/// Opens the pod for its supervisor.
+///
+/// # Errors
+/// When the pod is gone or half-made, and when its pause is dead: what can be done then, [`adopt`] does.
+pub fn hold(layout: &Layout, uid: &PodUid) -> Result<Held> {
+    adopt(layout, uid, Vec::new())
+}
+
+/// As [`hold`], with descriptors of the namespaces that an earlier supervisor left ([`Held::namespace_fds`]): with them
+/// a dead pause is no error, and [`Held::renew_pause`] makes a new one. Descriptors that are not the pod's are dropped.
+///
+/// # Errors
+/// When the pod is gone or half-made, or a namespace is neither among `given` nor held by a living pause.
+pub fn adopt(layout: &Layout, uid: &PodUid, given: Vec<(NamespaceKind, OwnedFd)>) -> Result<Held> {
+    let pod = Pod::of_uid(layout, uid)?;
+    let mut held = Held { pod, pause: None, namespaces: given };
+    held.refresh()?;
+    Ok(held)
+}
+
+impl Held {
+    /// The pod as it was when its pause was made.
+    pub fn pod(&self) -> &Pod {
+        &self.pod
+    }
+
+    /// Whether the pod still takes containers; to be asked at each timer, and before a container is made.
+    ///
+    /// # Errors
+    /// NotFound when the pod is gone; kind User when it is being deleted.
+    pub fn confirm(&self) -> Result<()> {
+        self.pod.confirm()
+    }
+
+    /// The sandbox for a container to join, with a descriptor of its own. A pause that dies while the container is
+    /// being made fails that container: then see [`Held::pause_lives`], [`Held::renew_pause`], and make it again.
+    ///
+    /// # Errors
+    /// When the pause is dead.
+    pub fn sandbox(&self) -> Result<Sandbox> {
+        let record = self.pod.record()?;
+        let pause = recorded_pause(&self.pod, record)?;
+        if !self.pause_lives() {
+            return Err(Error::host(format!("the pause process of pod {} is gone", self.pod.shown())));
+        }
+        let pidfd = self.pause.as_ref().map(OwnedFd::try_clone).transpose();
+        let pidfd = pidfd.context(|| "cannot copy a descriptor")?.ok_or_else(|| self.pod.half_made())?;
+        Ok(self.pod.sandbox_of(record, pause, pidfd))
+    }
+
+    /// Pidfd of the pause: it can be read when the pause has ended. None when it was dead already.
+    pub fn pause_pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pause.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether the pause lives.
+    pub fn pause_lives(&self) -> bool {
+        let ended = |pidfd: &OwnedFd| pidfd::wait_exit(pidfd.as_fd(), Duration::ZERO);
+        self.pause.as_ref().is_some_and(|pidfd| matches!(ended(pidfd), Ok(false)))
+    }
+
+    /// What to leave with the keeper for [`adopt`], to be done again after [`Held::renew_pause`]: with a shared PID
+    /// namespace the one of the new pause is another.
+    pub fn namespace_fds(&self) -> impl Iterator<Item = (NamespaceKind, BorrowedFd<'_>)> {
+        self.namespaces.iter().map(|(kind, fd)| (*kind, fd.as_fd()))
+    }
+
+    /// The pod's namespace of that kind, unless it is the host's.
+    pub fn namespace(&self, kind: NamespaceKind) -> Option<BorrowedFd<'_>> {
+        self.namespaces.iter().find(|(held, _)| *held == kind).map(|(_, fd)| fd.as_fd())
+    }
+
+    /// Directory of the writable layer (`upper`, `work`) of a container's run; made by whoever uses it.
+    pub fn container_directory(&self, name: &ContainerName, restart: u32) -> Result<PathBuf> {
+        let record = self.pod.record()?;
+        Ok(self.pod.paths(record).container(name, restart))
+    }
+
+    /// Makes a new pause in the namespaces that are held, unless there is a living one. Where the pod shares a PID
+    /// namespace all its processes ended with the old pause; the new one has a new PID namespace.
+    ///
+    /// The new pause is a child of this process; when it has died, this reaps it.
+    ///
+    /// # Errors
+    /// When the pod is gone or being deleted, or no pause can be made.
+    pub fn renew_pause(&mut self) -> Result<()> {
+        let record = self.pod.reread()?;
+        record.refuse_deleting()?;
+        self.reap_pause();
+        if !recorded_pause(&self.pod, &record)?.process.is_alive()? {
+            let joined: Vec<_> = (self.namespace_fds())
+                .filter(|(kind, _)| *kind != NamespaceKind::Pid)
+                .map(|(kind, fd)| (fd, kind.flag()))
+                .collect();
+            self.pod.replace_pause(&record, &joined)?;
+        }
+        self.refresh()
+    }
+
+    /// Takes record and pause as they are now, and brings the descriptors in line.
+    fn refresh(&mut self) -> Result<()> {
+        let record = self.pod.reread()?;
+        let pause = recorded_pause(&self.pod, &record)?;
+        let pidfd = pause.process.open()?;
+        let mut known = std::mem::take(&mut self.namespaces);
+        for kind in namespaces::owned(record.network, record.share_pid) {
+            let inode = kind.inode(&pause.namespaces).ok_or_else(|| self.pod.half_made())?;
+            let fits =
+                |(other, fd): &(NamespaceKind, OwnedFd)| *other == kind && namespaces::is(fd.as_fd(), inode);
+            let fd = match (known.iter().position(fits), &pidfd) {
+                (Some(place), _) => Some(known.swap_remove(place).1),
+                (None, Some(pidfd)) => open_of_pause(pause, pidfd, kind)?,
+                (None, None) => None,
+            };
+            match fd {
+                Some(fd) => self.namespaces.push((kind, fd)),
+                None if kind == NamespaceKind::Pid => {}
+                None => return Err(self.lost(kind)),
+            }
+        }
+        self.pause = pidfd;
+        self.pod.replace_record(record);
+        Ok(())
+    }
+
+    fn lost(&self, kind: NamespaceKind) -> Error {
+        let pod = self.pod.shown();
+        Error::host(format!("the pause process of pod {pod} is gone, and with it the pod's {kind} namespace"))
+            .hint(format!("delete the pod: podrun pod delete {}", self.pod.name()))
+    }
+
+    /// It is this process's child if this process made it; the pid is certainly its own by the descriptor.
+    fn reap_pause(&self) {
+        if let Some(pidfd) = self.pause_pidfd() {
+            // ECHILD where it was another's.
+            drop(waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG));
+        }
+    }
+}
+
+/// The namespace, by the file of a pause that lives even afterwards: a namespace's inode may be another's soon after it
+/// is gone, so that comparing it would prove nothing.
+fn open_of_pause(pause: &PauseRecord, pidfd: &OwnedFd, kind: NamespaceKind) -> Result<Option<OwnedFd>> {
+    let opened = namespaces::open_of(pause.process.pid, kind);
+    let ended = pidfd::wait_exit(pidfd.as_fd(), Duration::ZERO);
+    if ended.context(|| format!("cannot watch the pause process {}", pause.process.pid))? {
+        return Ok(None);
+    }
+    opened.map(Some)
+}
+
+fn recorded_pause<'a>(pod: &Pod, record: &'a Record) -> Result<&'a PauseRecord> {
+    record.pause.as_ref().ok_or_else(|| pod.half_made())
+}
