@@ -47,6 +47,8 @@ pub(super) struct Framed {
     pub(super) consumed: usize,
     /// Bytes of the output that are records now.
     pub(super) produced: usize,
+    /// So many of these, the first, stand for nothing in the input.
+    pub(super) added: usize,
     /// The last record is partial.
     pub(super) partial: bool,
 }
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn lines_become_records() {
         let (did, records) = framed(b"a b\n\n\0\xff\r\nrest", 1 << 17, LineEnd::Newline, Unfinished::Stays);
-        assert_eq!(did, Framed { consumed: 9, produced: records.len(), partial: false });
+        assert_eq!(did, Framed { consumed: 9, produced: records.len(), ..Framed::default() });
         let want = b"2016-10-06T00:17:09.669794202Z stdout F a b\n\
             2016-10-06T00:17:09.669794202Z stdout F \n\
             2016-10-06T00:17:09.669794202Z stdout F \0\xff\r\n";
@@ -218,7 +220,7 @@ mod tests {
     #[test]
     fn a_full_output_leaves_the_rest() {
         let input = b"x\n".repeat(1000);
-        let (did, records) = framed(&input, LONGEST_RECORD + 1, LineEnd::Newline, Unfinished::Stays);
+        let (did, records) = framed(&input, LONGEST_RECORD + HEAD + 2, LineEnd::Newline, Unfinished::Stays);
         assert_eq!(did.consumed, 4);
         assert_eq!(records.len(), 2 * (HEAD + 2));
         let (did, _) = framed(b"no end", LONGEST_RECORD, LineEnd::Newline, Unfinished::Stays);

@@ -8,12 +8,19 @@
 
 mod files;
 mod format;
+mod print;
+mod reader;
+mod run;
 mod scratch;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use files::remove_older_runs;
 pub use format::Stream;
+pub use reader::{Reader, is_broken_pipe};
+pub use run::Query;
 pub use scratch::Scratch;
 pub use terminal::Terminal;
 pub use writer::{Limits, Lost, Pumped, Trouble, Writer};

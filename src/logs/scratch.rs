@@ -115,6 +115,11 @@ impl Scratch {
         self.used = self.used.max(length);
     }
 
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> usize {
+        self.used
+    }
+
     /// Gives the memory back, if there was a burst.
     pub(super) fn relax(&mut self) {
         if self.used > MODEST && self.input.discard().and_then(|()| self.output.discard()).is_ok() {

@@ -94,19 +94,19 @@ pub struct Writer {
     directory: PathBuf,
     restart: u32,
     limits: Limits,
-    file: Option<LogFile>,
+    pub(super) file: Option<LogFile>,
     lines: [Line; 2],
     trouble: Option<Trouble>,
-    retry: Option<Instant>,
+    pub(super) retry: Option<Instant>,
 }
 
 /// The current file, which ends with a whole record.
 #[derive(Debug)]
-struct LogFile {
-    file: File,
-    size: u64,
+pub(super) struct LogFile {
+    pub(super) file: File,
+    pub(super) size: u64,
     /// Second in which it was last seen to be still there.
-    seen: u64,
+    pub(super) seen: u64,
 }
 
 impl Writer {
@@ -201,7 +201,7 @@ impl Writer {
                 line.input = Input::LineStart;
             }
             self.note_loss(u64::from(newline.is_some()), consumed);
-            return Framed { consumed, produced: 0, partial: false };
+            return Framed { consumed, ..Framed::default() };
         }
         let mut head = Head::new(now, stream);
         let mut mended = 0;
@@ -211,6 +211,7 @@ impl Writer {
         let mut framed = format::frame(input, &mut output[mended..], &mut head, end, unfinished);
         if framed.consumed > 0 {
             framed.produced += mended;
+            framed.added = mended;
         }
         framed
     }
@@ -233,7 +234,7 @@ impl Writer {
         if let Some(record) = last_record(&records[..kept]) {
             line.open = record.partial;
         }
-        self.count_loss(&records[kept..]);
+        self.count_loss(&records[kept.max(batch.added)..]);
     }
 
     /// Writes as many whole records as it can, and says how many bytes that was.
