@@ -16,6 +16,10 @@ pub enum Kind {
     NotFound,
     /// The id or name is taken.
     Exists,
+    /// The container has no such program, or not the interpreter that it names.
+    NoProgram,
+    /// The program is there, and cannot be executed.
+    NotExecutable,
     /// The host lacks something: a privilege, a kernel feature, space.
     Host,
     /// The other end of a socket said something it must not.

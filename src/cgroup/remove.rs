@@ -33,6 +33,11 @@ impl Cgroup {
         }
         Error::all(format!("cannot remove cgroup {}", self.path()), errors)
     }
+
+    /// Removes the group from every hierarchy if there is nothing in it at all; false when something is, or may be.
+    pub fn remove_empty(&self) -> bool {
+        self.groups.iter().all(|group| gone(std::fs::remove_dir(&group.dir)).is_ok())
+    }
 }
 
 impl Group {

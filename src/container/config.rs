@@ -7,7 +7,7 @@ use super::support;
 use crate::error::{Context, Error, Result};
 use crate::report;
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::io::Read;
@@ -141,6 +141,44 @@ fn without<R>(value: &mut Value, pointer: &str, part: &str, look: impl FnOnce(&V
         _ => {}
     }
     seen
+}
+
+impl Config {
+    /// Checks a spec that was made in memory, whose seccomp profile is given as text.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn of(spec: Spec, seccomp: Option<String>) -> Result<Self> {
+        let value = serde_json::to_value(&spec).context(|| "cannot encode the spec")?;
+        support::check(&value)?;
+        check_spec(&spec)?;
+        let text = written(value, seccomp.as_deref())?;
+        Ok(Self { spec, seccomp, text })
+    }
+}
+
+/// The text of a config.json with the given profile.
+fn written(mut spec: Value, seccomp: Option<&str>) -> Result<String> {
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        #[serde(flatten)]
+        rest: &'a Value,
+        linux: Linux<'a>,
+    }
+    #[derive(Serialize)]
+    struct Linux<'a> {
+        #[serde(flatten)]
+        rest: &'a Value,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seccomp: Option<&'a RawValue>,
+    }
+    let mut linux = spec.as_object_mut().and_then(|spec| spec.remove("linux")).unwrap_or_default();
+    if linux.as_object_mut().is_some_and(|linux| linux.remove("seccomp").is_some()) {
+        return Err(Error::user("linux.seccomp: is given as text"));
+    }
+    let seccomp = seccomp.map(serde_json::from_str).transpose();
+    let linux = Linux { rest: &linux, seccomp: seccomp.context(|| "linux.seccomp: malformed JSON")? };
+    serde_json::to_string(&Whole { rest: &spec, linux }).context(|| "cannot encode the spec")
 }
 
 fn parse(text: String) -> Result<Config> {

@@ -2,18 +2,21 @@
 
 use super::record::{self, Record, Status};
 use super::{Host, config, directory};
-use crate::cgroup;
+use crate::cgroup::{self, Cgroup};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
 use crate::state::lock::DirectoryLock;
 use crate::state::process::ProcessRef;
-use crate::sys::pidfd;
-use std::os::fd::AsFd;
+use crate::sys::{pidfd, tree};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a command that is making a container may take to notice that it is being deleted.
 const MAKER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often it is looked meanwhile whether it says so on record.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// How long a killed process may take to end before we say so.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
@@ -24,15 +27,27 @@ const KILL_DEADLINE: Duration = Duration::from_secs(10);
 /// When it does not exist (not with `force`), runs, or when something of it cannot be removed.
 pub fn delete(host: &Host, id: &ContainerId, force: bool) -> Result<()> {
     let title = || format!("cannot delete container {:?}", id.as_str());
-    let directory = host.layout.container(id);
     directory::sweep(host).context(title)?;
-    let claimed = match claim_in_turn(&directory, force).context(title)? {
-        Claim::Missing if force => return Ok(()),
-        Claim::Missing | Claim::Taken(_) => return Err(record::not_found(id)),
-        Claim::Damaged => return destroy_damaged(host, id).context(title),
-        Claim::Ours(record) => record,
-    };
-    destroy(host, &claimed).context(title)
+    match claim_in_turn(&host.layout.container(id), force).context(title)? {
+        Claim::Missing if force => Ok(()),
+        Claim::Missing | Claim::Taken(_) => Err(record::not_found(id)),
+        Claim::Damaged => destroy_damaged(host, id).context(title),
+        Claim::Ours(record) => destroy(host, &record).context(title),
+    }
+}
+
+/// Removes a container of this process's own, whose init has ended and is reaped, with what is left of its processes.
+/// Where another command is deleting it, waits until that one has: what it removes might be made anew afterwards.
+///
+/// # Errors
+/// When something of it cannot be removed; it can be tried again.
+pub fn remove(host: &Host, id: &ContainerId) -> Result<()> {
+    let title = || format!("cannot remove container {:?}", id.as_str());
+    match claim_in_turn(&host.layout.container(id), true).context(title)? {
+        Claim::Missing | Claim::Taken(_) => Ok(()),
+        Claim::Damaged => destroy_damaged(host, id).context(title),
+        Claim::Ours(record) => destroy(host, &record).context(title),
+    }
 }
 
 /// Removes a container whose record cannot be read: its cgroup is where its config, or else its id, puts it.
@@ -96,6 +111,7 @@ fn claim(directory: &Path, force: bool) -> Result<Claim> {
         Err(error) => return Err(error),
     };
     if let Some(deleter) = &record.deleter
+        && *deleter != record::own_process()?
         && deleter.is_alive()?
     {
         return Ok(Claim::Taken(deleter.clone()));
@@ -119,33 +135,73 @@ fn claim(directory: &Path, force: bool) -> Result<Claim> {
     }
 }
 
-/// Kills what lives, then removes cgroup and files. Every step is done whatever the others say.
+/// Kills what lives, then removes cgroup and files of a container that this process has claimed. Every step is done
+/// whatever the others say.
 ///
 /// # Errors
-/// All errors of the steps; the record then stays, for another try.
+/// All errors of the steps; the record then stays, for another try by whomever.
 pub fn destroy(host: &Host, record: &Record) -> Result<()> {
-    wait_for_maker(record)?;
+    let directory = host.layout.container(&record.id);
     let mut errors = Vec::new();
-    errors.extend(kill_all(record).err());
-    if let Some(cgroup) = &record.cgroup {
-        errors.extend(cgroup.remove().err());
+    match wait_for_maker(record, &directory) {
+        Ok(()) => errors.extend(end_processes(record)),
+        Err(error) => errors.push(error),
+    }
+    if let (Some(scratch), true) = (&record.scratch, errors.is_empty()) {
+        errors.extend(remove_scratch(scratch).err());
     }
     if errors.is_empty() {
-        errors.extend(directory::remove(host, &host.layout.container(&record.id)).err());
+        errors.extend(directory::remove(host, &directory).err());
+    }
+    if !errors.is_empty() {
+        errors.extend(Record::unclaim(&directory).err());
     }
     Error::all("cannot remove everything", errors)
 }
 
-/// Waits until a command that is still making the container has given up, as it does when it sees the deleter on
-/// record: what it makes until then is removed with the rest. One that hangs is killed, and its init with it.
-fn wait_for_maker(record: &Record) -> Result<()> {
-    if record.init.is_some() || record.maker == record::own_process()? {
+/// Removes the cgroup when nobody is in it any more.
+fn end_processes(record: &Record) -> Vec<Error> {
+    let init = match record.init.as_ref().map(ProcessRef::open).transpose() {
+        Ok(init) => init.flatten(),
+        Err(error) => return vec![error],
+    };
+    match &record.cgroup {
+        // Most often the container has ended, and its groups are empty: then there is nobody to look for.
+        Some(cgroup) if init.is_none() && cgroup.remove_empty() => Vec::new(),
+        cgroup => {
+            let mut errors: Vec<Error> = kill_all(init, cgroup.as_ref()).err().into_iter().collect();
+            errors.extend(cgroup.as_ref().and_then(|cgroup| cgroup.remove().err()));
+            errors
+        }
+    }
+}
+
+fn remove_scratch(scratch: &Path) -> Result<()> {
+    match tree::remove(scratch) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context(|| format!("cannot remove {scratch:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits until whoever is still making the container has given up, as it does when it sees the deleter on record, and
+/// says so there or ends: what it makes until then is removed with the rest. One that hangs is killed, and its init
+/// with it.
+fn wait_for_maker(record: &Record, directory: &Path) -> Result<()> {
+    if record.init.is_some() || record.given_up || record.maker == record::own_process()? {
         return Ok(());
     }
     let Some(maker) = record.maker.open()? else { return Ok(()) };
     let title = || format!("cannot wait for process {}, which is creating it", record.maker.pid);
-    if pidfd::wait_exit(maker.as_fd(), MAKER_DEADLINE).context(title)? {
-        return Ok(());
+    let deadline = Instant::now() + MAKER_DEADLINE;
+    while Instant::now() < deadline {
+        if pidfd::wait_exit(maker.as_fd(), BETWEEN_LOOKS).context(title)? {
+            return Ok(());
+        }
+        if Record::read(directory)?.is_none_or(|now| now.given_up) {
+            return Ok(());
+        }
     }
     record.maker.signal(libc::SIGKILL).context(title)?;
     match pidfd::wait_exit(maker.as_fd(), KILL_DEADLINE).context(title)? {
@@ -154,8 +210,7 @@ fn wait_for_maker(record: &Record) -> Result<()> {
     }
 }
 
-fn kill_all(record: &Record) -> Result<()> {
-    let init = record.init.as_ref().map(ProcessRef::open).transpose()?.flatten();
+fn kill_all(init: Option<OwnedFd>, cgroup: Option<&Cgroup>) -> Result<()> {
     if let Some(init) = &init {
         match pidfd::send_signal(init.as_fd(), libc::SIGKILL) {
             Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
@@ -165,7 +220,7 @@ fn kill_all(record: &Record) -> Result<()> {
         }
     }
     // Also thaws a frozen group, without which nothing in it would die.
-    if let Some(cgroup) = &record.cgroup {
+    if let Some(cgroup) = cgroup {
         cgroup.signal_all(libc::SIGKILL)?;
     }
     let Some(init) = init else { return Ok(()) };

@@ -14,10 +14,13 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::stat::Mode;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The name of what `process` has in transit: nobody else uses it as long as that process lives.
+/// A new name for what `process`, our own, has in transit: nobody else uses it as long as that process lives, nor does
+/// the process itself once more, which may have left something there that it could not remove.
 fn name(direction: &str, process: &ProcessRef) -> String {
-    format!("{direction}-{}-{}", process.pid, process.start_time)
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{direction}-{}-{}-{}", process.pid, process.start_time, COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Whether the process that has `name` in transit still lives.

@@ -1,8 +1,10 @@
 //! Running one more program in a container.
 
-use super::create::{clone_hint, end_child, killed, publish, suspect_filter};
+use super::create::clone_hint;
+use super::ended::{end_child, killed, suspect_filter};
 use super::init::join::JoinPlan;
 use super::init::{self, InitPlan};
+use super::making::publish;
 use super::process::{self, ProcessPlan, Surroundings};
 use super::record::{self, Record, Status};
 use super::relay::Relay;
@@ -63,7 +65,8 @@ pub struct ExecRequest {
 /// Runs a program in a container. The result is its exit code (128+n for a signal), 0 when detached.
 ///
 /// # Errors
-/// When it could not be started.
+/// When it could not be started; of kind [`Kind::NoProgram`] or [`Kind::NotExecutable`] where that is the program's
+/// fault.
 pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32> {
     let title = || format!("cannot exec in container {:?}", id.as_str());
     let (directory, record) = record::load(host, id)?;
@@ -87,6 +90,7 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
     let surroundings = Surroundings {
         seccomp: seccomp.transpose().context(title)?,
         terminal: plan::terminal(wants_terminal, request.console_socket.as_deref(), remote).context(title)?,
+        stdio: None,
         keyring: plan::keyring(&record.id, record.own_keyring),
         preserved_fds: request.preserve_fds,
         listen_fds: 0,
@@ -99,7 +103,7 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
     let (link, child) = clone_into(&record, request, process).context(title)?;
     let started = publish(&child, request.pid_file.as_deref(), pidfd_socket).and_then(|()| go(&link));
     if let Err(error) = started {
-        return Err(end_child(&child, record.cgroup.as_ref(), error)).context(title);
+        return Err(end_child(&child, record.cgroup.as_ref(), false, error)).context(title);
     }
     if request.detach {
         return Ok(0);

@@ -8,27 +8,35 @@ pub mod config;
 pub mod create;
 pub mod delete;
 pub mod directory;
+pub mod ended;
 pub mod exec;
 pub mod init;
+pub mod making;
 pub mod mounts;
 pub mod namespaces;
 pub mod plan;
 pub mod process;
 pub mod record;
 pub mod relay;
+pub mod request;
 pub mod run;
 pub mod sandbox;
 pub mod signal;
 pub mod start;
 pub mod support;
 
-pub use create::{CreateRequest, PodToJoin, SandboxSource, create};
-pub use delete::delete;
+pub use create::{begin, create};
+pub use delete::{delete, remove};
 pub use exec::{ExecRequest, exec};
-pub use record::{State, Status, list, state};
+pub use making::{Made, Making};
+pub use process::Stdio;
+pub use record::{Record, State, Status, list, state};
+pub use request::{
+    Begin, ConfigSource, CreateRequest, OverlayRoot, PodToJoin, RootSource, SandboxSource, Streams,
+};
 pub use run::{RunOptions, run};
 pub use signal::{kill, pause, processes, resume, update};
-pub use start::start;
+pub use start::{Starting, start};
 
 use crate::state::layout::Layout;
 
@@ -42,7 +50,7 @@ pub enum CgroupManager {
 }
 
 /// What all commands of one invocation share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Host {
     /// Where things lie.
     pub layout: Layout,

@@ -2,17 +2,18 @@
 //! of the kernel's is touched.
 
 use super::config::Config;
-use super::create::CreateRequest;
 use super::init::InitPlan;
 use super::mounts::options::propagation;
 use super::mounts::plan::{self as mounts, CgroupView, MountKind, RootPlan};
 use super::namespaces::{Namespaces, sysctl_path};
 use super::process::{self, Surroundings};
+use super::request::{CreateRequest, RootSource, Streams};
 use super::{CgroupManager, Host};
 use crate::cgroup::{self, Cgroup, Hierarchies, Mode};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
 use crate::seccomp;
+use crate::state::layout::scratch;
 use crate::sync::link::InitEnd;
 use crate::sys::socket;
 use oci_spec::runtime::{Linux, LinuxResources, Mount, Spec};
@@ -86,13 +87,7 @@ pub fn terminal(
 ///
 /// # Errors
 /// Names the property of the config that cannot be honoured.
-pub fn plan(
-    host: &Host,
-    request: &CreateRequest,
-    bundle: &Path,
-    config: &Config,
-    relay: Option<OwnedFd>,
-) -> Result<Plan> {
+pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Config) -> Result<Plan> {
     let spec = &config.spec;
     let (Some(linux), Some(process), Some(root)) = (spec.linux(), spec.process(), spec.root()) else {
         return Err(Error::user("linux, process or root is missing")); // config::load has checked
@@ -109,15 +104,25 @@ pub fn plan(
         .as_deref()
         .map(|text| seccomp::filter(&host.layout.seccomp_cache(), text))
         .transpose()?;
+    let (stdio, relay) = match std::mem::take(&mut request.streams) {
+        Streams::Inherited => (None, None),
+        Streams::Given(stdio) => (Some(stdio), None),
+        Streams::Terminal(socket) => (None, Some(socket)),
+    };
     let surroundings = Surroundings {
         seccomp,
+        stdio,
         terminal: terminal(process.terminal().unwrap_or(false), request.console_socket.as_deref(), relay)?,
         keyring: keyring(&request.id, !request.no_new_keyring),
         preserved_fds: request.listen_fds.saturating_add(request.preserve_fds),
         listen_fds: request.listen_fds,
     };
     let root = RootPlan {
-        path: mounts::root_directory(bundle, root.path())?,
+        path: match &request.root {
+            RootSource::Config => mounts::root_directory(bundle, root.path())?,
+            RootSource::Overlay(overlay) => overlay.scratch.join(scratch::ROOT),
+        },
+        overlay: None, // made once the container is on record
         read_only: root.readonly().unwrap_or(false),
         propagation: linux
             .rootfs_propagation()
@@ -196,7 +201,15 @@ fn groups(
         })
         .transpose()?;
     let group = hierarchies.resolve(path, request.id.as_str()).context(|| "linux.cgroupsPath")?;
-    group.refuse_in_use().context(|| "linux.cgroupsPath")?;
+    match &request.cgroup {
+        // Also an empty one: it is an earlier container's, whose removal would kill what is in it.
+        Some(_) if group.dirs().any(|(_, directory)| directory.exists()) => {
+            return Err(Error::user(format!("cgroup {} is there already", group.path()))
+                .hint("delete the container that it was made for"));
+        }
+        Some(_) => {}
+        None => group.refuse_in_use().context(|| "linux.cgroupsPath")?,
+    }
     Ok((Some(group), Some(hierarchies)))
 }
 

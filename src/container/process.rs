@@ -41,10 +41,23 @@ pub struct ProcessPlan {
     pub oom_score_adj: Option<i32>,
     /// A terminal for the standard streams.
     pub terminal: Option<Terminal>,
+    /// Standard streams in place of the inherited ones, where there is no terminal.
+    pub stdio: Option<Stdio>,
     /// Name of a new session keyring.
     pub keyring: Option<CString>,
     /// Descriptors from 3 up that the program keeps.
     pub preserved_fds: u32,
+}
+
+/// What the program finds at 0, 1 and 2.
+#[derive(Debug)]
+pub struct Stdio {
+    /// Descriptor 0.
+    pub stdin: OwnedFd,
+    /// Descriptor 1.
+    pub stdout: OwnedFd,
+    /// Descriptor 2.
+    pub stderr: OwnedFd,
 }
 
 /// A terminal that init makes, and the socket that its master is sent to.
@@ -83,6 +96,8 @@ pub struct Surroundings {
     pub seccomp: Option<Filter>,
     /// See [`ProcessPlan::terminal`].
     pub terminal: Option<OwnedFd>,
+    /// See [`ProcessPlan::stdio`].
+    pub stdio: Option<Stdio>,
     /// See [`ProcessPlan::keyring`].
     pub keyring: Option<CString>,
     /// See [`ProcessPlan::preserved_fds`].
@@ -136,6 +151,7 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
         rlimits: rlimits(process)?,
         oom_score_adj: oom_score_adj(process)?,
         terminal,
+        stdio: surroundings.stdio,
         keyring: surroundings.keyring,
         preserved_fds: surroundings.preserved_fds,
     })
@@ -226,7 +242,14 @@ mod tests {
         let process: Process = serde_json::from_str(json).unwrap();
         plan(
             &process,
-            Surroundings { seccomp: None, terminal: None, keyring: None, preserved_fds: 0, listen_fds: 0 },
+            Surroundings {
+                seccomp: None,
+                terminal: None,
+                stdio: None,
+                keyring: None,
+                preserved_fds: 0,
+                listen_fds: 0,
+            },
         )
     }
 

@@ -32,12 +32,17 @@ pub struct Record {
     pub deleter: Option<ProcessRef>,
     /// Init, once it is made.
     pub init: Option<ProcessRef>,
+    /// The maker, which may live on, is done with it without having made an init.
+    #[serde(default)]
+    pub given_up: bool,
     /// The container's groups.
     pub cgroup: Option<Cgroup>,
     /// The bundle's directory.
     pub bundle: PathBuf,
     /// The root file system on the host.
     pub rootfs: PathBuf,
+    /// Directory of its writable layer, where it has one that goes with it.
+    pub scratch: Option<PathBuf>,
     /// When it was made, RFC 3339.
     pub created: String,
     /// Version of the runtime spec that the bundle was written for.
@@ -60,9 +65,11 @@ impl Record {
             maker: own_process()?,
             deleter: None,
             init: None,
+            given_up: false,
             cgroup: None,
             bundle,
             rootfs: PathBuf::new(),
+            scratch: None,
             created: crate::model::time::rfc3339(now.as_secs()),
             oci_version: String::new(),
             annotations: BTreeMap::new(),
@@ -111,19 +118,37 @@ impl Record {
     }
 
     /// Marks the container, which this process made and cannot finish, as being deleted by it; false when somebody
-    /// else deletes it, or has.
+    /// else deletes it, or has. That one is told that nothing more is made.
     ///
     /// # Errors
     /// When the record cannot be read or written.
     pub fn claim_back(&self, directory: &Path) -> Result<bool> {
         let Some(_lock) = DirectoryLock::take(directory)? else { return Ok(false) };
+        let Some(mut now) = Self::read(directory)?.filter(|now| now.maker == self.maker) else {
+            return Ok(false);
+        };
+        let ours = now.deleter.is_none();
+        if ours {
+            now.deleter = Some(self.maker.clone());
+        }
+        now.given_up = true;
+        now.write(directory)?;
+        Ok(ours)
+    }
+
+    /// Takes back that this process deletes the container: it could not, and may live on while another tries.
+    ///
+    /// # Errors
+    /// When the record cannot be read or written.
+    pub fn unclaim(directory: &Path) -> Result<()> {
+        let Some(_lock) = DirectoryLock::take(directory)? else { return Ok(()) };
+        let own = own_process()?;
         match Self::read(directory)? {
-            Some(mut now) if now.deleter.is_none() && now.maker == self.maker => {
-                now.deleter = Some(self.maker.clone());
-                now.write(directory)?;
-                Ok(true)
+            Some(mut now) if now.deleter.as_ref() == Some(&own) => {
+                now.deleter = None;
+                now.write(directory)
             }
-            _ => Ok(false),
+            _ => Ok(()),
         }
     }
 
@@ -206,7 +231,8 @@ impl Record {
     /// When /proc or the freezer cannot be read.
     pub fn status(&self, directory: &Path) -> Result<Status> {
         let Some(init) = &self.init else {
-            return Ok(if self.maker.is_alive()? { Status::Creating } else { Status::Stopped });
+            let being_made = !self.given_up && self.maker.is_alive()?;
+            return Ok(if being_made { Status::Creating } else { Status::Stopped });
         };
         if !init.is_alive()? {
             return Ok(Status::Stopped);

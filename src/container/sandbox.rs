@@ -8,11 +8,11 @@ use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Mount, Spec};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Changes the spec: namespaces of the pod, its files, its volumes, its cgroup.
+/// Changes the spec: namespaces of the pod, its files, its volumes, the group `leaf` below its own.
 ///
 /// # Errors
 /// For a namespace path that contradicts the pod, and for an unknown volume.
-pub fn join(spec: &mut Spec, sandbox: &Sandbox, volumes: &[VolumeMount], id: &str) -> Result<()> {
+pub fn join(spec: &mut Spec, sandbox: &Sandbox, volumes: &[VolumeMount], leaf: &str) -> Result<()> {
     hostname(spec, sandbox);
     mounts(spec, sandbox, volumes)?;
     let Some(linux) = spec.linux_mut() else { return Err(Error::user("linux: is missing")) };
@@ -20,7 +20,7 @@ pub fn join(spec: &mut Spec, sandbox: &Sandbox, volumes: &[VolumeMount], id: &st
     if let Some(path) = linux.cgroups_path().as_deref().filter(|path| !path.as_os_str().is_empty()) {
         report::warn(&format!("linux.cgroupsPath {path:?} is not used: the pod's cgroup is"));
     }
-    linux.set_cgroups_path(Some(Path::new(&sandbox.cgroup_path).join(id)));
+    linux.set_cgroups_path(Some(Path::new(&sandbox.cgroup_path).join(leaf)));
     Ok(())
 }
 

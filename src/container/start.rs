@@ -8,9 +8,10 @@ use crate::sync::message::{FromInit, LARGEST};
 use crate::sys::fs::write_all_at_once;
 use crate::sys::process::poll_until;
 use nix::fcntl::{Flock, FlockArg};
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long an init that was told to go on may take to execute its program: reading it from a slow disk included.
@@ -22,8 +23,26 @@ const GO: &[u8] = b"0";
 /// Starts a created container, and returns when its program has been executed.
 ///
 /// # Errors
-/// When it is not in the state `created`, when another command starts it, when the program cannot be executed.
+/// When it is not in the state `created`, when another command starts it, when the program cannot be executed: of kind
+/// [`Kind::NoProgram`] or [`Kind::NotExecutable`] where that is the program's fault.
 pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
+    begin(host, id)?.finish()
+}
+
+/// A container whose init was told to go on.
+#[derive(Debug)]
+pub struct Starting {
+    id: ContainerId,
+    directory: PathBuf,
+    /// Of two commands one gets the lock; it is gone with us, whatever happens.
+    fifo: Flock<File>,
+}
+
+/// Tells the init of a created container to go on.
+///
+/// # Errors
+/// When the container is not in the state `created`, or another command starts it.
+pub fn begin(host: &Host, id: &ContainerId) -> Result<Starting> {
     let title = || format!("cannot start container {:?}", id.as_str());
     let (directory, record) = record::load(host, id)?;
     if record.status(&directory)? != Status::Created {
@@ -35,7 +54,6 @@ pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
         return Err(Error::user("it is paused").hint(format!("podrun resume {id}"))).context(title);
     }
     let Some(fifo) = record::fifo(&directory)? else { return Err(not_created(host, id)).context(title) };
-    // Of two commands one gets the lock; it is gone with us, whatever happens.
     let fifo = match Flock::lock(fifo, FlockArg::LockExclusiveNonblock) {
         Ok(fifo) => fifo,
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
@@ -44,22 +62,33 @@ pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
         Err((_, error)) => return Err(error).context(title),
     };
     match write_all_at_once(fifo.as_fd(), GO) {
-        Ok(()) => {}
+        Ok(()) => Ok(Starting { id: id.clone(), directory, fifo }),
         // Between opening and writing, another `start` was done, or init died.
-        Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {
-            return Err(not_created(host, id)).context(title);
+        Err(error) if error.raw_os_error() == Some(libc::EPIPE) => Err(not_created(host, id)).context(title),
+        Err(error) => Err(error).context(title),
+    }
+}
+
+/// The FIFO. Without readers it is in error (POLLERR): init has executed its program, which closed it, or has ended.
+impl AsFd for Starting {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fifo.as_fd()
+    }
+}
+
+impl Starting {
+    /// Waits until the program has been executed.
+    ///
+    /// # Errors
+    /// When it cannot be, as [`start`], or when that takes longer than a minute.
+    pub fn finish(self) -> Result<()> {
+        let title = || format!("cannot start container {:?}", self.id.as_str());
+        if poll_until(self.as_fd(), 0, Instant::now() + EXEC_DEADLINE).context(title)? {
+            return left_in(&self.directory, self.as_fd()).context(title);
         }
-        Err(error) => return Err(error).context(title),
+        let seconds = EXEC_DEADLINE.as_secs();
+        Err(Error::host(format!("its program was not executed within {seconds} s"))).context(title)
     }
-    // Without readers the FIFO is in error: init has executed its program, which closed it, or has ended.
-    if !poll_until(fifo.as_fd(), 0, Instant::now() + EXEC_DEADLINE).context(title)? {
-        return Err(Error::host(format!(
-            "its program was not executed within {} s",
-            EXEC_DEADLINE.as_secs()
-        )))
-        .context(title);
-    }
-    left_in(&directory, fifo.as_fd()).context(title)
 }
 
 /// Why the container cannot be started, looked at afresh: another command may have changed it under our hands.

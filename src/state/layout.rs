@@ -1,6 +1,6 @@
 //! Every path of podrun's, and no other place makes one.
 
-use crate::model::ids::{ContainerId, PodName, PodNamespace, PodUid};
+use crate::model::ids::{ContainerId, ContainerName, PodName, PodNamespace, PodUid};
 use std::path::{Path, PathBuf};
 
 /// Where state lives unless `--root` says otherwise; ends with the boot.
@@ -76,6 +76,10 @@ impl Layout {
     pub fn pod_data(&self, uid: &PodUid) -> PathBuf {
         self.data_root.join("pods").join(uid.as_str())
     }
+    /// Directory of the writable layer of a manifest pod's container, made for the `restart`th time.
+    pub fn scratch(&self, pod: &PodUid, name: &ContainerName, restart: u32) -> PathBuf {
+        self.pod_data(pod).join("containers").join(name.as_str()).join(restart.to_string())
+    }
     /// Directory of all manifest pods' logs.
     pub fn logs(&self) -> PathBuf {
         self.data_root.join("logs")
@@ -94,6 +98,16 @@ pub mod container {
     pub const CONFIG: &str = "config.json";
     /// FIFO that init waits on until `start`.
     pub const FIFO: &str = "exec.fifo";
+}
+
+/// Names of the directories of a container's writable layer.
+pub mod scratch {
+    /// What the container wrote.
+    pub const UPPER: &str = "upper";
+    /// overlayfs' own.
+    pub const WORK: &str = "work";
+    /// Where the overlay is mounted, in the container's mount namespace alone.
+    pub const ROOT: &str = "root";
 }
 
 /// Names of the files in a pod's directory.
@@ -116,6 +130,8 @@ pub mod pod {
     pub const IO: &str = "io";
     /// File whose record locks say who lives of a manifest pod's supervisor and keeper.
     pub const LOCK: &str = "lock";
+    /// Socket that a manifest pod's supervisor takes requests at.
+    pub const CONTROL: &str = "control.sock";
     /// What a manifest pod's supervisor writes on stderr.
     pub const SUPERVISOR_LOG: &str = "supervisor.log";
 }

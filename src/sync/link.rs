@@ -39,6 +39,12 @@ impl CommandEnd {
     }
 }
 
+impl AsFd for CommandEnd {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl AsFd for InitEnd {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.0.as_fd()

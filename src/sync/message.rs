@@ -27,11 +27,11 @@ pub enum FromInit {
     Failed(Failure),
 }
 
-/// An error on its way through a socket: the text keeps the whole chain, the number is for those who branch.
+/// An error on its way through a socket: the text keeps the whole chain, the kind is for those who branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Error number at the bottom of the chain, 0 for none.
-    pub errno: i32,
+    /// [`Kind::NoProgram`] or [`Kind::NotExecutable`] as they are, and [`Kind::User`] for everything else.
+    pub kind: Kind,
     /// The chain of messages.
     pub text: String,
     /// The remedy, empty for none.
@@ -41,7 +41,10 @@ pub struct Failure {
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         Self {
-            errno: error.errno().unwrap_or(0),
+            kind: match error.kind() {
+                kind @ (Kind::NoProgram | Kind::NotExecutable) => kind,
+                _ => Kind::User,
+            },
             text: error.to_string(),
             hint: error.remedy().unwrap_or_default().to_owned(),
         }
@@ -50,7 +53,7 @@ impl From<&Error> for Failure {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        let error = Error::new(Kind::User, failure.text);
+        let error = Error::new(failure.kind, failure.text);
         if failure.hint.is_empty() { error } else { error.hint(failure.hint) }
     }
 }
@@ -92,10 +95,15 @@ impl FromInit {
             Self::Warn(text) => [b"W", cut(text, LARGEST - 1).as_bytes()].concat(),
             Self::Failed(failure) => {
                 let hint = cut(&failure.hint, LARGEST / 4);
-                let text = cut(&failure.text, LARGEST - hint.len() - 6);
+                let text = cut(&failure.text, LARGEST - hint.len() - 3);
                 // A NUL parts text and hint, so neither may hold one.
                 let text = text.replace('\0', " ");
-                [b"F", &failure.errno.to_ne_bytes()[..], text.as_bytes(), b"\0", hint.as_bytes()].concat()
+                let kind: &[u8] = match failure.kind {
+                    Kind::NoProgram => b"n",
+                    Kind::NotExecutable => b"x",
+                    _ => b"-",
+                };
+                [b"F", kind, text.as_bytes(), b"\0", hint.as_bytes()].concat()
             }
         }
     }
@@ -113,10 +121,15 @@ impl FromInit {
             },
             b'W' => Ok(Self::Warn(text(rest)?)),
             b'F' => {
-                let (number, rest) = rest.split_first_chunk::<4>().ok_or_else(malformed)?;
+                let (kind, rest) = rest.split_first().ok_or_else(malformed)?;
                 let end = rest.iter().position(|b| *b == 0).ok_or_else(malformed)?;
                 Ok(Self::Failed(Failure {
-                    errno: i32::from_ne_bytes(*number),
+                    kind: match kind {
+                        b'n' => Kind::NoProgram,
+                        b'x' => Kind::NotExecutable,
+                        b'-' => Kind::User,
+                        _ => return Err(malformed()),
+                    },
                     text: text(&rest[..end])?,
                     hint: text(&rest[end + 1..])?,
                 }))
@@ -132,13 +145,17 @@ mod tests {
 
     #[test]
     fn round_trips() {
-        let failure = Failure { errno: 2, text: "cannot mount é".into(), hint: "create it".into() };
+        let failure = |kind| {
+            FromInit::Failed(Failure { kind, text: "cannot mount é".into(), hint: "create it".into() })
+        };
         for message in [
             FromInit::Ready,
             FromInit::Detached,
             FromInit::Cloned(7),
             FromInit::Warn("w".into()),
-            FromInit::Failed(failure),
+            failure(Kind::User),
+            failure(Kind::NoProgram),
+            failure(Kind::NotExecutable),
         ] {
             assert_eq!(FromInit::decode(&message.encode()).unwrap(), message);
         }
@@ -150,7 +167,7 @@ mod tests {
         let long = "é".repeat(LARGEST);
         for message in [
             FromInit::Warn(long.clone()),
-            FromInit::Failed(Failure { errno: 1, text: long.clone(), hint: long }),
+            FromInit::Failed(Failure { kind: Kind::User, text: long.clone(), hint: long }),
         ] {
             assert!(message.encode().len() <= LARGEST);
             FromInit::decode(&message.encode()).unwrap();
@@ -159,7 +176,7 @@ mod tests {
 
     #[test]
     fn garbage_is_an_error() {
-        for bytes in [&b""[..], b"X", b"R1", b"P123", b"F", b"F\0\0\0\0no end", b"W\xff"] {
+        for bytes in [&b""[..], b"X", b"R1", b"P123", b"F", b"F-no end", b"F?text\0hint", b"W\xff"] {
             assert!(FromInit::decode(bytes).is_err(), "{bytes:?}");
         }
         assert!(ToInit::decode(b"").is_err());

@@ -72,6 +72,15 @@ fn close_range(first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
 }
 
+/// Puts copies of three descriptors, none of which is below 3, in the places of 0, 1 and 2, where they outlive exec.
+pub fn become_stdio(streams: [BorrowedFd<'_>; 3]) -> io::Result<()> {
+    for (fd, target) in streams.into_iter().zip(0..) {
+        // SAFETY: dup2 onto 0..2 replaces standard streams, which nothing in this process holds as owned.
+        check(unsafe { libc::dup2(fd.as_raw_fd(), target) }.into())?;
+    }
+    Ok(())
+}
+
 /// `_exit(2)`: no destructors, no buffers flushed that belong to the parent.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit has no preconditions and does not return.

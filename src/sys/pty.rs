@@ -49,11 +49,7 @@ pub fn size(tty: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
     Ok((size.ws_row, size.ws_col))
 }
 
-/// Puts descriptors `fd` in the place of 0, 1 and 2.
+/// Puts `fd` in the place of 0, 1 and 2.
 pub fn become_stdio(fd: BorrowedFd<'_>) -> io::Result<()> {
-    for target in 0..=2 {
-        // SAFETY: dup2 onto 0..2 replaces standard streams, which nothing in this process holds as owned.
-        check(unsafe { libc::dup2(fd.as_raw_fd(), target) }.into())?;
-    }
-    Ok(())
+    super::process::become_stdio([fd; 3])
 }

@@ -23,7 +23,7 @@ impl CreateArgs {
     /// Those of [`container::create()`].
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let host = globals.host()?;
-        self.new.with_sandbox(&host, |sandbox| container::create(&host, &self.new.request(), sandbox))?;
+        self.new.with_sandbox(&host, |sandbox| container::create(&host, self.new.request(), sandbox))?;
         Ok(0)
     }
 }

@@ -20,7 +20,7 @@ pub mod update;
 
 use super::args::{pod_name, volume_mount};
 use super::pod::NamedPod;
-use crate::container::{CreateRequest, Host, SandboxSource};
+use crate::container::{ConfigSource, CreateRequest, Host, SandboxSource};
 use crate::error::{Error, Result};
 use crate::model::ids::{ContainerId, PodName, PodNamespace};
 use crate::model::sandbox::VolumeMount;
@@ -78,9 +78,8 @@ pub struct NewContainerArgs {
 impl NewContainerArgs {
     /// The request without the pod, which is opened only when the id is reserved.
     pub fn request(&self) -> CreateRequest {
+        let config = ConfigSource::Bundle(self.bundle.clone());
         CreateRequest {
-            id: self.id.clone(),
-            bundle: self.bundle.clone(),
             pid_file: self.pid_file.clone(),
             console_socket: self.console_socket.clone(),
             pidfd_socket: self.pidfd_socket.clone(),
@@ -89,6 +88,7 @@ impl NewContainerArgs {
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
             volumes: self.volumes.clone(),
+            ..CreateRequest::new(self.id.clone(), config)
         }
     }
 

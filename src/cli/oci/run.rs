@@ -36,6 +36,6 @@ impl RunArgs {
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let host = globals.host()?;
         let options = RunOptions { detach: self.detach, keep: self.keep };
-        self.new.with_sandbox(&host, |sandbox| container::run(&host, &self.new.request(), sandbox, options))
+        self.new.with_sandbox(&host, |sandbox| container::run(&host, self.new.request(), sandbox, options))
     }
 }

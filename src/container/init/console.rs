@@ -4,6 +4,7 @@ use super::Init;
 use crate::error::{Context, Result};
 use crate::sys::fs::{Resolve, open_in};
 use crate::sys::mount::{self, Depth};
+use crate::sys::process::become_stdio;
 use crate::sys::{pty, socket};
 use nix::sys::stat::{Mode, SFlag};
 use std::ffi::CStr;
@@ -58,10 +59,15 @@ fn bind_console(root: &super::super::mounts::root::Root, slave: &OwnedFd) -> Res
     mount::move_mount(source.as_fd(), target.as_fd()).context(title)
 }
 
-/// Makes the slave the controlling terminal and the standard streams, and gives it to the user.
+/// Makes the slave the controlling terminal and the standard streams, and gives it to the user; without a terminal,
+/// makes the descriptors that were given the standard streams.
 pub fn adopt(init: &mut Init) -> Result<()> {
-    let process = &init.plan.process;
-    let Some(slave) = init.console.take() else { return Ok(()) };
+    let process = &mut init.plan.process;
+    let Some(slave) = init.console.take() else {
+        let Some(stdio) = process.stdio.take() else { return Ok(()) };
+        return become_stdio([stdio.stdin.as_fd(), stdio.stdout.as_fd(), stdio.stderr.as_fd()])
+            .context(|| "cannot make what was given the standard streams");
+    };
     pty::set_controlling(slave.as_fd()).context(|| "cannot make it the controlling terminal")?;
     pty::become_stdio(slave.as_fd()).context(|| "cannot make it the standard streams")?;
     // Mode and group stay as devpts gave them; a program must be able to open its own terminal again.

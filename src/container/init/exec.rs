@@ -3,13 +3,14 @@
 use super::Init;
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::{self, process, seccomp};
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::AccessFlags;
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Finds the program as the user will, and replaces the first argument's meaning by an absolute path.
 ///
@@ -38,7 +39,7 @@ pub fn find(init: &mut Init) -> Result<()> {
         }
     }
     let missing = || {
-        Error::user("executable file not found in $PATH")
+        Error::new(Kind::NoProgram, "executable file not found in $PATH")
             .hint("correct process.args, or PATH in process.env; give a path with a /")
     };
     Err(denied.unwrap_or_else(missing)).context(title)
@@ -53,14 +54,24 @@ fn remember(init: &mut Init, path: &Path) -> Result<()> {
 
 /// Whether the user may execute the file; it must be a regular one.
 fn check(path: &Path) -> Result<()> {
-    let stat = nix::sys::stat::stat(path).context_as(Kind::User, || format!("{path:?}"))?;
+    let title = || format!("{path:?}");
+    let stat = blamed(nix::sys::stat::stat(path).map_err(Into::into), title)?;
     if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
-        return Err(std::io::Error::from_raw_os_error(libc::EISDIR))
-            .context_as(Kind::User, || format!("{path:?}"));
+        return blamed(Err(std::io::Error::from_raw_os_error(libc::EISDIR)), title);
     }
-    nix::unistd::faccessat(AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS)
-        .context_as(Kind::User, || format!("{path:?}"))
+    let access = nix::unistd::faccessat(AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS);
+    blamed(access.map_err(Into::into), title)
         .map_err(|e| e.hint("make it executable for the container's user, on a mount without noexec"))
+}
+
+/// Adds the noun, and says whether the program is to blame, as shells tell 127 and 126 from trouble of the host's.
+fn blamed<T>(result: std::io::Result<T>, title: impl FnOnce() -> String) -> Result<T> {
+    let kind = match result.as_ref().err().and_then(std::io::Error::raw_os_error) {
+        Some(libc::ENOENT) => Kind::NoProgram,
+        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::EIO) => Kind::Host,
+        _ => Kind::NotExecutable,
+    };
+    result.context_as(kind, title)
 }
 
 /// Blocks until `start` writes a byte. The FIFO is open for writing here too, so that its end never comes.
@@ -71,7 +82,7 @@ pub fn wait_for_start(fifo: &OwnedFd) -> Result<()> {
             Ok(1) => return Ok(()),
             // Only a seccomp filter that answers in the kernel's place can say so.
             Ok(_) => return Err(Error::user("cannot wait for start: read(2) does not read (linux.seccomp)")),
-            Err(nix::errno::Errno::EINTR) => {}
+            Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context(|| "cannot wait for start"),
         }
     }
@@ -107,9 +118,8 @@ pub fn program(init: &mut Init) -> Result<Infallible> {
     let Some(path) = process.program.as_ref().or_else(|| process.args.first()) else {
         return Err(Error::user("there is no command"));
     };
-    let shown = PathBuf::from(OsStr::from_bytes(path.as_bytes()));
-    sys::exec::by_path(path, &process.args, &process.env)
-        .context_as(Kind::User, || format!("cannot execute {shown:?}"))
+    let shown = Path::new(OsStr::from_bytes(path.as_bytes()));
+    blamed(sys::exec::by_path(path, &process.args, &process.env), || format!("cannot execute {shown:?}"))
         .map_err(|error| match error.errno() {
             Some(libc::ENOENT) => error.hint(
                 "the file is there, so its interpreter (#! line or ELF loader) is missing in the image",
@@ -123,5 +133,5 @@ pub fn program(init: &mut Init) -> Result<Infallible> {
 
 /// The exit code of an init that could not execute its program, as shells have it.
 pub fn exit_code(error: &Error) -> i32 {
-    if error.errno() == Some(libc::ENOENT) { 127 } else { 126 }
+    if error.kind() == Kind::NoProgram { 127 } else { 126 }
 }

@@ -78,7 +78,7 @@ const STEPS: &[Step] = &[
     ("cannot make the root file system", make_root),
     ("cannot make the terminal", console::make),
     ("cannot enter the root file system", enter_root),
-    ("cannot use the terminal", console::adopt),
+    ("cannot set up the standard streams", console::adopt),
     ("cannot give the standard streams to the user", console::give_streams),
     // From here on paths that the image chose are followed, /proc/self/fd/N/.. among them: no descriptor of the host's
     // or the caller's may be open any more, nor as long as init waits for `start` (CVE-2024-21626). The filter loaded

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod devices;
 pub mod mask;
 pub mod options;
+pub mod overlay;
 pub mod pivot;
 pub mod plan;
 pub mod root;

@@ -11,7 +11,8 @@ fn propagate(fd: &OwnedFd, kind: u64, depth: Depth) -> std::io::Result<()> {
     mount::mount_setattr(fd.as_fd(), depth, &MountAttr { propagation: kind, ..MountAttr::default() })
 }
 
-/// Cuts our copy of the host's mounts off from the host, then binds the root file system onto itself.
+/// Cuts our copy of the host's mounts off from the host, then makes the root file system a mount: the overlay that is
+/// to lie there, or the directory bound onto itself.
 ///
 /// # Errors
 /// Those of the mount calls.
@@ -33,6 +34,11 @@ pub fn bind_root(plan: &RootPlan) -> Result<Root> {
         propagate(&host, kind, Depth::Recursive).context(|| "cannot cut the mounts off from the host's")?;
     }
     let path = c_path(&plan.path)?;
+    if let Some(overlay) = &plan.overlay {
+        overlay.mount(&plan.path)?;
+        let root = mount::open_path(&path).context(|| format!("cannot open {:?}", plan.path))?;
+        return Ok(Root::new(root));
+    }
     let title = || format!("cannot bind the root file system {:?}", plan.path);
     let place = mount::open_path(&path).context(title)?;
     let root = mount::open_tree(mount::cwd(), &path, Some(Depth::Recursive)).context(title)?;

@@ -2,6 +2,7 @@
 //! Everything that can be known to be wrong on the host is found here, before anything is made.
 
 use super::options::{self, Options};
+use super::overlay::Overlay;
 use crate::error::{Context, Error, Kind, Result};
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount};
 use std::ffi::CString;
@@ -13,6 +14,8 @@ use std::path::{Component, Path, PathBuf};
 pub struct RootPlan {
     /// The root file system on the host.
     pub path: PathBuf,
+    /// What to mount there first.
+    pub overlay: Option<Overlay>,
     /// Read-only once everything is in place.
     pub read_only: bool,
     /// Propagation of `linux.rootfsPropagation`.

@@ -1,0 +1,182 @@
+//! A container whose init is cloned and not yet let go: until then the container is its maker's to take back.
+//!
+//! Invariant: a [`Making`] or [`Made`] that ends in an error, or is dropped, leaves no process, no zombie and no
+//! container behind; what could not be removed stays on record.
+
+use super::Host;
+use super::create::{cause, undo};
+use super::ended::end_child;
+use super::exec;
+use super::record::Record;
+use super::request::SandboxSource;
+use crate::error::{Context, Error, Kind, Result};
+use crate::report;
+use crate::state::atomic::{self, Durability};
+use crate::state::process::ProcessRef;
+use crate::sync::link::CommandEnd;
+use crate::sync::message::{FromInit, ToInit};
+use crate::sys::clone::Child;
+use crate::sys::socket;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// A cloned init with its container.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    pub host: Host,
+    /// As it is on disk.
+    pub record: Record,
+    /// A seccomp filter may get in init's way.
+    pub filtered: bool,
+    /// Init, a child of this process, and the link to it; `None` once it is let go or given up.
+    pub init: Option<(Child, CommandEnd)>,
+}
+
+impl Unfinished {
+    fn init(&self) -> Result<&(Child, CommandEnd)> {
+        self.init.as_ref().ok_or_else(|| Error::new(Kind::Died, "the init process is gone"))
+    }
+
+    /// Ends init and takes the container back.
+    fn give_up(&mut self, pod: SandboxSource<'_>, error: Error) -> Error {
+        let Some((child, _link)) = self.init.take() else { return error };
+        let error = end_child(&child, self.record.cgroup.as_ref(), self.filtered, error);
+        undo(&self.host, &self.record, cause(pod, &self.record, error))
+    }
+
+    /// Does `last`, with which init is let go; gives up where that fails.
+    fn let_go(mut self, last: impl FnOnce(&Self, &CommandEnd) -> Result<()>) -> Result<(Record, Child)> {
+        let done = self.init().and_then(|(_, link)| last(&self, link));
+        if let Err(error) = done {
+            return Err(self.give_up(None, error));
+        }
+        let (child, _link) =
+            self.init.take().ok_or_else(|| Error::new(Kind::Died, "the init process is gone"))?;
+        Ok((self.record.clone(), child))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Nobody is there to hear of it; the record says what is left.
+        drop(self.give_up(None, Error::user("given up")));
+    }
+}
+
+/// Who is told init's pid and pidfd.
+#[derive(Debug, Default)]
+pub(super) struct Announcement {
+    /// File for the pid.
+    pub pid_file: Option<PathBuf>,
+    /// Connected socket for the pidfd.
+    pub pidfd_socket: Option<OwnedFd>,
+}
+
+/// A container whose init sets itself up.
+#[derive(Debug)]
+pub struct Making {
+    unfinished: Unfinished,
+    directory: PathBuf,
+    announcement: Announcement,
+}
+
+impl Making {
+    pub(super) fn new(unfinished: Unfinished, directory: PathBuf, announcement: Announcement) -> Self {
+        Self { unfinished, directory, announcement }
+    }
+
+    /// What becomes readable when init is ready or has failed: [`Making::finish`] then need not wait.
+    pub fn link(&self) -> Option<BorrowedFd<'_>> {
+        self.unfinished.init.as_ref().map(|(_, link)| link.as_fd())
+    }
+
+    /// Waits until init is ready, and puts it on record. `pod` is what [`super::create::begin`] was given.
+    ///
+    /// # Errors
+    /// What init says, or how it died; nothing is left then.
+    pub fn finish(mut self, pod: SandboxSource<'_>) -> Result<Made> {
+        let id = self.unfinished.record.id.clone();
+        self.hand_over()
+            .map_err(|error| self.unfinished.give_up(pod, error))
+            .context(|| format!("cannot create container {:?}", id.as_str()))?;
+        Ok(Made(self.unfinished))
+    }
+
+    /// Waits until init is ready, puts it on record, and tells the caller its pid.
+    fn hand_over(&mut self) -> Result<()> {
+        let Unfinished { record, init, .. } = &mut self.unfinished;
+        let Some((child, link)) = init else { return Ok(()) };
+        wait_ready(link)?;
+        let mut whole = record.clone();
+        whole.init = Some(ProcessRef::of(child.pid)?);
+        whole.commit(&self.directory)?;
+        *record = whole;
+        publish(child, self.announcement.pid_file.as_deref(), self.announcement.pidfd_socket.take())
+    }
+}
+
+/// A container whose init is ready, on record, and waits for the word.
+#[derive(Debug)]
+pub struct Made(Unfinished);
+
+impl Made {
+    /// Lets init outlive this process and wait for [`super::start`]; for [`super::Begin::WhenStarted`]. The results are
+    /// the container's record and init, still our child.
+    ///
+    /// # Errors
+    /// When init has died meanwhile; nothing is left then.
+    pub fn release(self) -> Result<(Record, Child)> {
+        self.0.let_go(|made, link| {
+            if link.send(&ToInit::Go)? && link.receive()? == Some(FromInit::Detached) {
+                return Ok(());
+            }
+            Err(Error::user(format!("the init process of container {:?} died", made.record.id.as_str())))
+        })
+    }
+
+    /// Lets the program run, and returns when it does; for [`super::Begin::AtOnce`]. The results are the container's
+    /// record and init, still our child.
+    ///
+    /// # Errors
+    /// When it cannot be executed, of kind [`Kind::NoProgram`] or [`Kind::NotExecutable`] where that is the program's
+    /// fault; nothing is left then.
+    pub fn go(self) -> Result<(Record, Child)> {
+        self.0.let_go(|_, link| exec::go(link))
+    }
+}
+
+/// Tells the caller the process's pid, by file, and its pidfd, by socket.
+///
+/// # Errors
+/// When either cannot be delivered.
+pub fn publish(child: &Child, pid_file: Option<&Path>, pidfd_socket: Option<OwnedFd>) -> Result<()> {
+    if let Some(socket) = pidfd_socket {
+        socket::send_descriptor(socket.as_fd(), b"pidfd", child.pidfd.as_fd())
+            .context(|| "cannot send the pidfd")?;
+    }
+    let Some(path) = pid_file else { return Ok(()) };
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Err(Error::user(format!("--pid-file {path:?} is not a file's path")));
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    atomic::replace(parent, name, child.pid.to_string().as_bytes(), Durability::Boot)
+        .context(|| "cannot write the pid file")
+}
+
+/// Listens to init until it is ready, passing its warnings on.
+///
+/// # Errors
+/// What init says, or that it died.
+fn wait_ready(link: &CommandEnd) -> Result<()> {
+    loop {
+        match link.receive()? {
+            Some(FromInit::Warn(text)) => report::warn(&text),
+            Some(FromInit::Ready) => return Ok(()),
+            Some(FromInit::Failed(failure)) => return Err(failure.into()),
+            Some(FromInit::Detached | FromInit::Cloned(_)) => {
+                return Err(Error::new(Kind::Protocol, "the init process spoke out of turn"));
+            }
+            None => return Err(Error::new(Kind::Died, "the init process died")),
+        }
+    }
+}
