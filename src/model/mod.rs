@@ -5,6 +5,7 @@ pub mod image;
 pub mod podspec;
 pub mod quantity;
 pub mod sandbox;
+pub mod signal;
 pub mod status;
 pub mod time;
 pub mod volume;
