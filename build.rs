@@ -1,4 +1,4 @@
-//! Builds the pause program, which podrun carries within itself.
+//! Builds the tiny program that podrun carries within itself: a pod's pause, or its keeper.
 //!
 //! It is compiled by rustc directly and not as a package of its own: it must not get the flags that podrun is built
 //! with (`.cargo/config.toml`), and a package would have to be chosen by whoever builds.
@@ -34,7 +34,7 @@ const FLAGS: &[&str] = &[
 fn main() -> Result<(), Box<dyn Error>> {
     const SOURCE: &str = "src/pause/main.rs";
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed={SOURCE}");
+    println!("cargo::rerun-if-changed=src/pause");
     println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
     let variable = |name: &str| std::env::var(name).map_err(|error| format!("{name}: {error}"));
     let product = PathBuf::from(variable("OUT_DIR")?).join("pause");

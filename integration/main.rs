@@ -19,6 +19,7 @@ mod crash;
 mod differential;
 mod exec;
 mod harness;
+mod keeper;
 mod oci_lifecycle;
 mod pod_pause;
 mod pod_volumes;
@@ -42,6 +43,7 @@ fn main() -> std::process::ExitCode {
         pod_pause::cases(),
         exec::cases(),
         control::cases(),
+        keeper::cases(),
         races::cases(),
         differential::cases(),
         crash::cases(),

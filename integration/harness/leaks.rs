@@ -18,7 +18,7 @@ pub const PLACES: &str = "/tmp/pit.";
 pub const CGROUPS: &str = "podrun-it.";
 
 /// Names of cgroups that only hold others; the contract lets them stay when they are empty.
-const PARENTS: [&str; 5] = ["podrun", "podrun-oci", "burstable", "besteffort", "pods"];
+const PARENTS: [&str; 6] = ["podrun", "podrun-oci", "burstable", "besteffort", "pods", "_supervisor"];
 /// What may stay below the roots: programs of podrun's own and compiled filters, both named by their content, and the
 /// mark of the boot that pods were last looked at in.
 const CACHES: [&str; 3] = ["data/lib", "root/seccomp", "root/pods/.boot"];
@@ -180,8 +180,10 @@ fn outside() -> BTreeSet<PathBuf> {
         .collect()
 }
 
+/// Inner ones first.
 fn usual_parents() -> Vec<PathBuf> {
-    cgroups::hierarchies("self").iter().map(|h| h.directory("/podrun")).collect()
+    let all = cgroups::hierarchies("self");
+    all.iter().flat_map(|h| ["/podrun/_supervisor", "/podrun"].map(|path| h.directory(path))).collect()
 }
 
 fn remove_group(path: &Path) -> std::io::Result<()> {

@@ -19,6 +19,7 @@
 //! overwrite-exe S [PATH]            CVE-2019-5736, on PATH or on every foreign /proc/PID/exe
 //! mknod P b|c MAJOR MINOR | mount-escape [COVERED-PATH]... | symlink-race DIR A B S
 //! ```
+//! Started under the name `podrun:supervisor` it plays one (standin.rs).
 //! S is in seconds and may have a fraction; SIG is a number. As PID 1 of a namespace `kill-self` survives, which it reports.
 
 // Entered by C's `main`: std's own start-up would set SIGPIPE, open missing standard descriptors and catch SIGSEGV, all of
@@ -32,6 +33,7 @@ mod json;
 mod net;
 mod seccomp;
 mod socket;
+mod standin;
 mod sys;
 
 use json::{Json, object};
@@ -80,6 +82,9 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
 }
 
 fn run(argv: &[String], words: &[&str]) -> Outcome {
+    if argv.first().is_some_and(|name| name == "podrun:supervisor") {
+        return Ok(standin::play(words)?);
+    }
     match *words {
         ["facts", ref options @ ..] => tell_facts(argv, options),
         ["caps"] => print(&facts::own_capabilities()),

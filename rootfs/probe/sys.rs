@@ -53,6 +53,8 @@ pub const PR_GET_DUMPABLE: c_int = 3;
 pub const PR_GET_SECUREBITS: c_int = 27;
 
 const F_GETFD: c_int = 1;
+const F_SETLK: c_int = 6;
+const F_WRLCK: i16 = 1;
 const TIOCGWINSZ: c_ulong = 0x5413;
 const SIG_UNBLOCK: c_int = 1;
 const SIG_BLOCK: c_int = 0;
@@ -84,11 +86,21 @@ struct Timespec {
     seconds: i64,
     nanoseconds: i64,
 }
+/// `struct flock` on 64-bit machines.
+#[repr(C)]
+struct Flock {
+    kind: i16,
+    whence: i16,
+    start: i64,
+    length: i64,
+    pid: c_int,
+}
 unsafe extern "C" {
     fn syscall(number: c_long, ...) -> c_long;
     fn open(path: *const c_char, flags: c_int, ...) -> c_int;
     fn close(fd: c_int) -> c_int;
     fn read(fd: c_int, buffer: *mut c_void, count: usize) -> isize;
+    fn write(fd: c_int, buffer: *const c_void, count: usize) -> isize;
     fn pread(fd: c_int, buffer: *mut c_void, count: usize, offset: i64) -> isize;
     fn pwrite(fd: c_int, buffer: *const c_void, count: usize, offset: i64) -> isize;
     fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
@@ -163,6 +175,22 @@ pub fn close_fd(fd: c_int) {
 pub fn read_fd(fd: c_int, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most the length given into the buffer.
     size(unsafe { read(fd, buffer.as_mut_ptr().cast(), buffer.len()) })
+}
+
+/// Writes `bytes`, which must be taken at once.
+pub fn write_fd(fd: c_int, bytes: &[u8]) -> io::Result<()> {
+    // SAFETY: the kernel reads at most the length given from the bytes.
+    match size(unsafe { write(fd, bytes.as_ptr().cast(), bytes.len()) })? {
+        length if length == bytes.len() => Ok(()),
+        _ => Err(io::Error::other("not all of it was taken")),
+    }
+}
+
+/// Takes a record lock, fcntl(2), on byte 0 of a file.
+pub fn lock_first_byte(fd: c_int) -> io::Result<()> {
+    let lock = Flock { kind: F_WRLCK, whence: 0, start: 0, length: 1, pid: 0 };
+    // SAFETY: F_SETLK reads one flock, which outlives the call.
+    check(unsafe { fcntl(fd, F_SETLK, &raw const lock) }).map(drop)
 }
 
 /// Writes the first byte of a file over itself: proves that it can be overwritten, and leaves it as it was.

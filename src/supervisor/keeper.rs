@@ -237,7 +237,7 @@ mod tests {
         link.forget("a").unwrap();
         link.reap(258).unwrap();
         link.quit().unwrap();
-        let mut next = || {
+        let next = || {
             let mut buffer = [0; 128];
             let (length, fd) = socket::receive_with_descriptor(ours.as_fd(), &mut buffer).unwrap();
             (buffer[..length].to_vec(), fd.is_some())

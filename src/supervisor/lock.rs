@@ -90,7 +90,7 @@ pub(super) fn take_keeper(file: BorrowedFd<'_>, patience: Duration) -> Result<()
     let deadline = Instant::now() + patience;
     while !try_lock(file, KEEPER).context(|| "cannot take the keeper's lock")? {
         if Instant::now() >= deadline {
-            return Err(taken("the pod has a keeper already"));
+            return Err(Error::new(Kind::Exists, "the pod has a keeper already"));
         }
         std::thread::sleep(PAUSE);
     }
@@ -103,14 +103,9 @@ pub(super) fn take_keeper(file: BorrowedFd<'_>, patience: Duration) -> Result<()
 /// Exists when one does: it has outlived its keeper and makes another.
 pub(super) fn refuse_supervisor(file: BorrowedFd<'_>) -> Result<()> {
     match holder(file, SUPERVISOR).context(|| "cannot look at the supervisor's lock")? {
-        Some(_) => Err(taken("the pod has a supervisor already")),
+        Some(_) => Err(Error::new(Kind::Exists, "the pod has a supervisor already")),
         None => Ok(()),
     }
-}
-
-/// With a number, which is what remains of an error on its way through a socket.
-fn taken(what: &str) -> Error {
-    Error::new(Kind::Exists, what).because(io::Error::from_raw_os_error(libc::EEXIST))
 }
 
 fn byte(start: libc::off_t) -> libc::flock {

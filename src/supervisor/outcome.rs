@@ -4,74 +4,69 @@
 //! its new supervisor to read; or, where the keeper died as well, PID 1's, which reaps: then the kernel tells whoever
 //! holds a pidfd (Linux 6.15), and nobody on older ones.
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
+use crate::lifecycle::Outcome;
 use crate::state::process::{self, ProcessRef};
 use crate::supervisor::keeper::KeeperLink;
-use crate::sys::pidfd;
+use crate::sys::pidfd::{self, Zombie};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// With this exit code, 0 to 255.
-    Exited(i32),
-    /// By this signal.
-    Signaled(i32),
-    /// Nobody can tell any more.
-    Unknown,
-}
-
-impl Outcome {
-    /// Out of a wait status, wait(2).
-    fn of_status(status: i32) -> Self {
-        match status & 0x7f {
-            0 => Self::Exited(status >> 8 & 0xff),
-            signal => Self::Signaled(signal),
-        }
-    }
-
-    /// The exit code as shells give it, 128 + n for signal n; `None` where nobody can tell.
-    pub fn exit_code(self) -> Option<i32> {
-        match self {
-            Self::Exited(code) => Some(code),
-            Self::Signaled(signal) => Some(128 + signal),
-            Self::Unknown => None,
-        }
+/// Out of a wait status, wait(2).
+fn of_status(status: i32) -> Outcome {
+    match status & 0x7f {
+        0 => Outcome::Exited(status >> 8 & 0xff),
+        signal => Outcome::Signaled(signal),
     }
 }
 
-/// How the process ended, which is reaped with that; `None` while it runs. `pidfd` is of that process.
+/// How the process ended; `None` while it runs. `pidfd` is of that process. Where a zombie is left it stays, so that
+/// whoever comes after us can ask as well: [`end`] takes it away.
 ///
 /// # Errors
-/// When /proc cannot be read, or the keeper does not read.
-pub fn take(
-    process: &ProcessRef,
-    pidfd: BorrowedFd<'_>,
-    keeper: Option<&KeeperLink>,
-) -> Result<Option<Outcome>> {
+/// When /proc cannot be read.
+pub fn peek(process: &ProcessRef, pidfd: BorrowedFd<'_>) -> Result<Option<Outcome>> {
     let doing = || format!("cannot tell how process {} ended", process.pid);
-    match pidfd::reap(pidfd) {
-        Ok(status) => return Ok(status.map(Outcome::of_status)),
+    match pidfd::child_status(pidfd, Zombie::Stays) {
+        Ok(status) => return Ok(status.map(of_status)),
         Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {}
         Err(error) => return Err(error).context(doing),
     }
-    // Only this tells a zombie from a process whose first thread has ended.
+    // Only this tells a zombie from a process whose first thread alone has ended.
     if !pidfd::wait_exit(pidfd, Duration::ZERO).context(doing)? {
         return Ok(None);
     }
     // Another's child: it may be reaped at any moment, so what is not found here is asked for below.
     let found = process::stat(process.pid).context(doing)?;
     if let Some(zombie) = found.filter(|stat| stat.start_time == process.start_time && stat.state == 'Z') {
-        if let Some(keeper) = keeper {
-            keeper.reap(process.pid)?;
-        }
-        return Ok(Some(Outcome::of_status(zombie.exit_status)));
+        return Ok(Some(of_status(zombie.exit_status)));
     }
     match pidfd::exit_status(pidfd) {
-        Ok(status) => Ok(Some(status.map_or(Outcome::Unknown, Outcome::of_status))),
+        Ok(status) => Ok(Some(status.map_or(Outcome::Unknown, of_status))),
         Err(error) if is_missing(&error) => Ok(Some(Outcome::Unknown)),
+        Err(error) => Err(error).context(doing),
+    }
+}
+
+/// Takes the zombie away that the process has left; kills it first if it has not ended, and waits for that.
+///
+/// # Errors
+/// When it cannot be killed, does not end, or the keeper does not read.
+pub fn end(process: &ProcessRef, pidfd: BorrowedFd<'_>, keeper: &KeeperLink) -> Result<()> {
+    /// How long a killed process may take to end before we say so.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let doing = || format!("cannot end process {}", process.pid);
+    match pidfd::send_signal(pidfd, libc::SIGKILL) {
+        Err(error) if error.raw_os_error() != Some(libc::ESRCH) => return Err(error).context(doing),
+        _ => {}
+    }
+    if !pidfd::wait_exit(pidfd, PATIENCE).context(doing)? {
+        return Err(Error::host("it was killed and does not end")).context(doing);
+    }
+    match pidfd::child_status(pidfd, Zombie::Reaped) {
+        Ok(_) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => keeper.reap(process.pid),
         Err(error) => Err(error).context(doing),
     }
 }
@@ -97,24 +92,22 @@ mod tests {
 
     #[test]
     fn wait_statuses() {
-        assert_eq!(Outcome::of_status(3 << 8), Outcome::Exited(3));
-        assert_eq!(Outcome::of_status(libc::SIGKILL), Outcome::Signaled(libc::SIGKILL));
-        assert_eq!(Outcome::of_status(libc::SIGSEGV | 0x80), Outcome::Signaled(libc::SIGSEGV));
-        assert_eq!(Outcome::Signaled(9).exit_code(), Some(137));
-        assert_eq!(Outcome::Unknown.exit_code(), None);
+        assert_eq!(of_status(3 << 8), Outcome::Exited(3));
+        assert_eq!(of_status(libc::SIGKILL), Outcome::Signaled(libc::SIGKILL));
+        assert_eq!(of_status(libc::SIGSEGV | 0x80), Outcome::Signaled(libc::SIGSEGV));
     }
 
     #[test]
     fn own_children() {
         let (_child, process, fd) = started("sleep 60");
-        assert_eq!(take(&process, fd.as_fd(), None).unwrap(), None);
+        assert_eq!(peek(&process, fd.as_fd()).unwrap(), None);
         pidfd::send_signal(fd.as_fd(), libc::SIGTERM).unwrap();
         assert!(pidfd::wait_exit(fd.as_fd(), Duration::from_secs(10)).unwrap());
-        assert_eq!(take(&process, fd.as_fd(), None).unwrap(), Some(Outcome::Signaled(libc::SIGTERM)));
+        assert_eq!(peek(&process, fd.as_fd()).unwrap(), Some(Outcome::Signaled(libc::SIGTERM)));
 
         let (_child, process, fd) = started("exit 7");
         assert!(pidfd::wait_exit(fd.as_fd(), Duration::from_secs(10)).unwrap());
-        assert_eq!(take(&process, fd.as_fd(), None).unwrap(), Some(Outcome::Exited(7)));
+        assert_eq!(peek(&process, fd.as_fd()).unwrap(), Some(Outcome::Exited(7)));
     }
 
     #[test]
@@ -129,7 +122,7 @@ mod tests {
         let pid = line.trim().parse().unwrap();
         let (fd, process) = (pidfd::open(pid).unwrap(), ProcessRef::of(pid).unwrap());
         assert!(pidfd::wait_exit(fd.as_fd(), Duration::from_secs(10)).unwrap());
-        assert_eq!(take(&process, fd.as_fd(), None).unwrap(), Some(Outcome::Exited(9)));
+        assert_eq!(peek(&process, fd.as_fd()).unwrap(), Some(Outcome::Exited(9)));
         parent.kill().unwrap();
         parent.wait().unwrap();
     }
@@ -140,10 +133,10 @@ mod tests {
         child.wait().unwrap();
         // What the kernel says depends on its version, and nothing else does.
         let wanted = match pidfd::exit_status(fd.as_fd()) {
-            Ok(Some(status)) => Outcome::of_status(status),
+            Ok(Some(status)) => of_status(status),
             Ok(None) | Err(_) => Outcome::Unknown,
         };
         assert!(matches!(wanted, Outcome::Exited(5) | Outcome::Unknown));
-        assert_eq!(take(&process, fd.as_fd(), None).unwrap(), Some(wanted));
+        assert_eq!(peek(&process, fd.as_fd()).unwrap(), Some(wanted));
     }
 }

@@ -20,7 +20,7 @@ use crate::programs::{self, Program};
 use crate::state::layout::{self, Layout};
 use crate::supervisor::keeper::{KeeperLink, LONGEST_COMPLAINT};
 use crate::supervisor::lock::{self, Holders, Lock};
-use crate::sync::message::{Failure, FromInit, LARGEST};
+use crate::supervisor::reply::{self, Answer, Reply};
 use crate::sys::{clone, exec, fs, inherit, pidfd, process, socket};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, setsid};
@@ -89,18 +89,6 @@ pub struct Birth {
     pub identity: Identity,
     /// Whoever waits for it to be ready; nobody when a keeper has started it again.
     pub answer: Option<Answer>,
-}
-
-/// The supervisor's end of the reply socket.
-#[derive(Debug)]
-pub struct Answer(OwnedFd);
-
-/// The command's end.
-#[derive(Debug)]
-pub struct Reply {
-    socket: OwnedFd,
-    keeper: clone::Child,
-    log: PathBuf,
 }
 
 /// The cgroup of a pod's pair, outside the pod's own limits.
@@ -174,8 +162,7 @@ pub fn first(identity: &Identity, view: OwnedFd) -> Result<Reply> {
         let hint = error.errno().map(io::Error::from_raw_os_error).as_ref().and_then(Entry::hint);
         hint.into_iter().fold(error, |error, hint| error.hint(hint))
     })?;
-    let log = log_path(identity);
-    Ok(Reply { socket: ours, keeper: child, log })
+    Ok(Reply::new(ours, child, log_path(identity)))
 }
 
 /// Makes a new keeper for this process, a supervisor whose keeper is gone. It holds nothing yet.
@@ -283,9 +270,9 @@ impl<'a> KeeperPlan<'a> {
     }
 }
 
-/// Tells the command what went wrong and ends. With podrun gone there is nobody to tell.
+/// Tells the command what went wrong, and ends.
 fn fail(reply: BorrowedFd<'_>, error: &Error) -> ! {
-    drop(socket::send(reply, &FromInit::Failed(error.into()).encode()));
+    reply::send_failure(reply, error);
     process::exit_now(1)
 }
 
@@ -411,72 +398,10 @@ impl Birth {
         let answer = match reply {
             [] => None,
             [word] if word == REPLY_WORD => {
-                Some(Answer(inherit::take(REPLY).context(|| "cannot find the reply socket")?))
+                Some(Answer::new(inherit::take(REPLY).context(|| "cannot find the reply socket")?))
             }
             _ => return Err(strange()),
         };
         Ok(Self { identity: Identity { layout, uid, executable: executable.into() }, answer })
-    }
-}
-
-impl Answer {
-    /// The supervisor is ready. Whoever asked may be gone by now, which is no concern of its.
-    pub fn ready(self) {
-        drop(socket::send(self.0.as_fd(), &FromInit::Ready.encode()));
-    }
-
-    /// The supervisor ends.
-    pub fn failed(self, error: &Error) {
-        drop(socket::send(self.0.as_fd(), &FromInit::Failed(error.into()).encode()));
-    }
-}
-
-/// Readable when there is an answer.
-impl AsFd for Reply {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-impl Reply {
-    /// Waits until the supervisor is ready.
-    ///
-    /// # Errors
-    /// Exists when the pod had a living pair; Died when the supervisor ended without a word; what it could not do.
-    pub fn wait(self, timeout: Duration) -> Result<()> {
-        let mut buffer = [0; LARGEST];
-        let heard = process::poll_until(self.socket.as_fd(), libc::POLLIN, Instant::now() + timeout)
-            .and_then(|heard| match heard {
-                true => socket::receive(self.socket.as_fd(), &mut buffer),
-                false => Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)),
-            })
-            .context(|| "cannot hear from the pod's supervisor")
-            .map_err(|error| error.hint(self.last_words()))?;
-        if heard == 0 {
-            return Err(Error::new(Kind::Died, "the pod's supervisor ended before it was ready")
-                .hint(self.last_words()));
-        }
-        match FromInit::decode(&buffer[..heard])? {
-            FromInit::Ready => Ok(()),
-            FromInit::Failed(failure) => Err(self.failure(failure)),
-            _ => Err(Error::new(Kind::Protocol, "the pod's supervisor said something unknown")),
-        }
-    }
-
-    fn last_words(&self) -> String {
-        format!("its last words may be in {:?}", self.log)
-    }
-
-    /// The keeper ends with its first supervisor.
-    fn failure(&self, failure: Failure) -> Error {
-        const PATIENCE: Duration = Duration::from_secs(1);
-        let pidfd = self.keeper.pidfd.as_fd();
-        if matches!(pidfd::wait_exit(pidfd, PATIENCE), Ok(true)) {
-            // Ours to reap, and nobody else's.
-            drop(pidfd::reap(pidfd));
-        }
-        let taken = failure.errno == libc::EEXIST;
-        let error = Error::from(failure);
-        if taken { Error::new(Kind::Exists, error.to_string()) } else { error }
     }
 }

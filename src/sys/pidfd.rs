@@ -25,17 +25,27 @@ pub fn wait_exit(pidfd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
     super::process::poll_until(pidfd.as_fd(), libc::POLLIN, Instant::now() + timeout)
 }
 
-/// Reaps the process, a child of ours that has ended: its wait status (wait(2)), or `None` while it still runs.
+/// What becomes of a child that has ended when its status is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zombie {
+    /// It stays, and can be asked again.
+    Stays,
+    /// It is reaped.
+    Reaped,
+}
+
+/// The wait status (wait(2)) of a child of ours that has ended, or `None` while it still runs.
 ///
 /// # Errors
 /// ECHILD when it is another's child, or was reaped before.
-pub fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+pub fn child_status(pidfd: BorrowedFd<'_>, zombie: Zombie) -> io::Result<Option<i32>> {
     const DUMPED_CORE: i32 = 0x80;
+    let stay = if zombie == Zombie::Stays { libc::WNOWAIT } else { 0 };
     let id = libc::id_t::try_from(pidfd.as_raw_fd()).map_err(io::Error::other)?;
     // SAFETY: siginfo_t is plain data, for which all zeroes is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: info lives until the call returns, and is written by it alone.
-    check(unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED | libc::WNOHANG) }.into())?;
+    check(unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED | libc::WNOHANG | stay) }.into())?;
     // SAFETY: waitid(2) fills in the child's pid, or leaves the zero where the child still runs.
     if unsafe { info.si_pid() } == 0 {
         return Ok(None);
