@@ -122,6 +122,8 @@ impl Machine {
         if self.ended {
             return actions;
         }
+        // First, so that a program whose start is the event is not killed twice.
+        self.kill_overdue(now, &mut actions);
         let count = self.containers.len();
         match event {
             Event::Create => self.create(now),
@@ -211,12 +213,17 @@ impl Machine {
         }
     }
 
-    /// Does what is due now, whatever happened.
-    fn settle(&mut self, now: Now, actions: &mut Vec<Action>) {
+    /// Kills what runs when the pod's patience is at its end.
+    fn kill_overdue(&mut self, now: Now, actions: &mut Vec<Action>) {
         if self.stopping.as_mut().is_some_and(|stopping| stopping.take_due(now)) {
             let running = (0..self.containers.len()).filter(|i| self.containers[*i].stage == Stage::Running);
             actions.extend(running.map(|index| Action::Signal { index, signal: Signal::Kill }));
         }
+    }
+
+    /// Does what is due now, whatever happened.
+    fn settle(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.kill_overdue(now, actions);
         for index in 0..self.containers.len() {
             let container = &mut self.containers[index];
             if container.stage == Stage::Absent && container.due.is_some_and(|due| due <= now.monotonic) {
