@@ -6,12 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 
 /// The exit code for a command that failed.
 ///
-/// 1, except that `exec` says 255 when it could not start the program, as runc does, and that the pod face says 2 for
-/// a wrong command line.
+/// 1, except that `exec` says 255 when it could not start the program, as runc does, and that the pod and image faces
+/// say 2 for a wrong command line.
 pub fn for_error(glance: &Glance, error: &Error) -> u8 {
     match (glance.command.as_bytes(), error.kind()) {
         (b"exec", kind) if kind != Kind::Usage => 255,
-        (b"pod", Kind::Usage) => 2,
+        (b"pod" | b"image", Kind::Usage) => 2,
         _ => 1,
     }
 }
@@ -34,6 +34,8 @@ mod tests {
             ("exec", "", Kind::NotFound, 255),
             ("pod", "create", Kind::Usage, 2),
             ("pod", "create", Kind::Host, 1),
+            ("image", "import", Kind::Usage, 2),
+            ("image", "remove", Kind::NotFound, 1),
             ("", "", Kind::Usage, 1),
         ];
         for (command, subcommand, kind, code) in table {

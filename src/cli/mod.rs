@@ -10,6 +10,7 @@ pub mod args;
 pub mod argv;
 pub mod exit;
 pub mod generate;
+pub mod image;
 pub mod log;
 pub mod oci;
 pub mod output;
@@ -161,6 +162,8 @@ pub enum Command {
     Restore(oci::restore::RestoreArgs),
     #[command(subcommand)]
     Pod(pod::PodCommand),
+    #[command(subcommand)]
+    Image(image::ImageCommand),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
 }
@@ -190,6 +193,7 @@ impl Command {
             Self::Checkpoint(args) => args.run(),
             Self::Restore(args) => args.run(),
             Self::Pod(command) => command.run(globals),
+            Self::Image(command) => command.run(globals),
             Self::Completions(args) => args.run(),
             Self::Man(args) => args.run(),
         }
@@ -217,7 +221,7 @@ pub fn parse(words: Vec<OsString>, glance: &argv::Glance) -> Result<Cli, clap::E
     let mut command = Cli::command();
     let names = [&glance.command, &glance.subcommand];
     let overview = |name: &OsString| name.is_empty() || name == "help";
-    if overview(names[0]) || (names[0] == "pod" && overview(names[1])) {
+    if overview(names[0]) || ((names[0] == "pod" || names[0] == "image") && overview(names[1])) {
         // The help of a group shows the first line of every member's, which is deferred.
         command.build();
     }

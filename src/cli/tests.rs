@@ -411,6 +411,38 @@ fn pod_lines() {
 }
 
 #[test]
+fn images() {
+    use super::image::ImageCommand as Image;
+    let import = |changes: &[&str], source: &str, name: Option<&str>| {
+        Image::Import(image::import::ImportArgs {
+            changes: changes.iter().map(|text| text.parse().unwrap()).collect(),
+            source: source.into(),
+            name: name.map(|name| name.parse().unwrap()),
+        })
+    };
+    let list = |output, quiet| Image::List(image::list::ListArgs { output, quiet });
+    let remove = |force, images: &[&str]| {
+        let images = images.iter().map(|text| (*text).to_owned()).collect();
+        Image::Remove(image::remove::RemoveArgs { force, images })
+    };
+    assert_table(
+        [
+            ("image import a.tar", import(&[], "a.tar", None)),
+            ("image import - web:1", import(&[], "-", Some("docker.io/library/web:1"))),
+            ("image import d x", import(&[], "d", Some("x"))),
+            ("image list", list(None, false)),
+            ("image list -q", list(None, true)),
+            ("image list -o json", list(Some(image::list::Form::Json), false)),
+            ("image remove web abcd", remove(false, &["web", "abcd"])),
+            ("image remove -f web", remove(true, &["web"])),
+            ("image prune", Image::Prune(image::prune::PruneArgs {})),
+        ]
+        .map(|(line, want)| (line.to_owned(), Command::Image(want)))
+        .into(),
+    );
+}
+
+#[test]
 fn usage_errors() {
     let table = [
         ("create", "the following required arguments were not provided: <ID>"),
@@ -455,6 +487,12 @@ fn usage_errors() {
         ),
         ("pod create shop --sysctl a", "invalid value 'a' for '--sysctl <NAME=VALUE>': \"a\" has no value"),
         ("pod delete", "the following required arguments were not provided: <POD>..."),
+        (
+            "image import a.tar Web",
+            "invalid value 'Web' for '[NAME]': invalid image name \"Web\": \
+             it may have lower-case letters and digits, with . _ - between them",
+        ),
+        ("image remove", "the following required arguments were not provided: <IMAGE>..."),
     ];
     for (line, want) in table {
         let error = try_parse(line).expect_err(line);

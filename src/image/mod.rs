@@ -20,11 +20,21 @@
 //! shared by all who need layers to stay, exclusive to remove some), then the index (flock on images/, around the
 //! read and the write of index.json).
 
+mod archive;
+mod change;
+mod formats;
+pub mod import;
+mod limits;
 mod oci;
+mod pack;
 mod remove;
 mod store;
+mod stream;
+mod tar;
+mod unpack;
 pub mod user;
 mod work;
 
+pub use change::Change;
 pub use remove::{InUse, Pruned, Removed};
 pub use store::{Image, Lease, Store};

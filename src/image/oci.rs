@@ -165,12 +165,11 @@ pub fn digest(bytes: &[u8]) -> String {
 
 /// `sha256:` and what a hasher has come to.
 pub fn finish(hasher: Sha256) -> String {
-    use std::fmt::Write;
-    hasher.finalize().iter().fold("sha256:".to_owned(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        drop(write!(text, "{byte:02x}"));
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
+    let hash = hasher.finalize();
+    let hex = hash.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]);
+    "sha256:".chars().chain(hex).collect()
 }
 
 /// The hexadecimal digits of a digest.
