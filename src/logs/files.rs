@@ -35,6 +35,18 @@ pub(super) fn rotate(directory: &Path, restart: u32, now: Duration, most: usize)
     rotated[..surplus].iter().try_for_each(|name| remove(&directory.join(name)))
 }
 
+/// The runs that have logs, in order; none where there is no directory.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn runs(directory: &Path) -> Result<Vec<u32>> {
+    let names = names(directory).context(|| format!("cannot read {directory:?}"))?;
+    let mut runs: Vec<u32> = names.iter().filter_map(|name| run_of(name)).collect();
+    runs.sort_unstable();
+    runs.dedup();
+    Ok(runs)
+}
+
 /// Removes the logs of all runs before the one that came before `restart`: the current and the previous are kept.
 ///
 /// # Errors

@@ -151,6 +151,13 @@ pub(super) fn parse(line: &[u8]) -> Option<Record<'_>> {
     Some(Record { stamp, time: time::parse_rfc3339_nanos(stamp)?, stream, partial, text })
 }
 
+/// The last of whole records.
+pub(super) fn last(records: &[u8]) -> Option<Record<'_>> {
+    let records = records.strip_suffix(b"\n")?;
+    let start = memchr::memrchr(b'\n', records).map_or(0, |newline| newline + 1);
+    parse(&records[start..])
+}
+
 /// What stands before the next blank, which comes soon in a record, and what stands behind it.
 fn split_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     const LONGEST_WORD: usize = 64;

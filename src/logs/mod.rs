@@ -8,6 +8,7 @@
 
 mod files;
 mod format;
+mod log_file;
 mod print;
 mod reader;
 mod run;
@@ -17,7 +18,7 @@ mod terminal;
 mod tests;
 mod writer;
 
-pub use files::remove_older_runs;
+pub use files::{remove_older_runs, runs};
 pub use format::Stream;
 pub use reader::{Reader, is_broken_pipe};
 pub use run::Query;

@@ -62,13 +62,16 @@ impl Scratch {
         };
         // Asked first: what is written meanwhile raises an event of its own.
         let there = fs::unread_bytes(source).context(|| "cannot read a container's output")?;
-        let copied = match tee(source, &ends.1, VIEW, SpliceFFlags::SPLICE_F_NONBLOCK) {
-            Ok(copied) => copied,
-            Err(Errno::EAGAIN | Errno::EINTR) => {
-                self.pipe = Some(ends);
-                return Ok(Peek::Nothing);
+        let copied = loop {
+            match tee(source, &ends.1, VIEW, SpliceFFlags::SPLICE_F_NONBLOCK) {
+                Ok(copied) => break copied,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    self.pipe = Some(ends);
+                    return Ok(Peek::Nothing);
+                }
+                Err(error) => return Err(error).context(|| "cannot read a container's output"),
             }
-            Err(error) => return Err(error).context(|| "cannot read a container's output"),
         };
         let mut length = 0;
         while length < copied {

@@ -1,7 +1,7 @@
 //! Writers, readers, and both together.
 
 use super::format::{LONGEST_TEXT, parse};
-use super::writer::LogFile;
+use super::log_file::LogFile;
 use super::*;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::File;
@@ -116,6 +116,31 @@ fn whole_lines_are_logged_and_the_rest_stays_in_the_pipe() {
     let last = text.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n').next_back().unwrap();
     assert!(parse(last).unwrap().partial);
     assert!(writer.trouble().is_none());
+}
+
+#[test]
+fn a_fifo_that_its_writer_holds_open_both_ways_ends_when_the_writer_is_gone() {
+    let place = Place::new("fifo");
+    let path = place.0.join("app.0.out");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).unwrap();
+    let open = || {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        nix::fcntl::open(&path, flags, nix::sys::stat::Mode::empty()).unwrap()
+    };
+    let read = open();
+    fcntl(&read, FcntlArg::F_SETPIPE_SZ(LARGE)).unwrap();
+    let mut app = File::options().read(true).write(true).open(&path).unwrap();
+    let (mut writer, mut scratch) = (place.writer(), Scratch::new().unwrap());
+    app.write_all(b"one\ntwo").unwrap();
+    assert!(!pump(&mut writer, &mut scratch, &read, Stream::Stdout));
+    // Another one, who finds it by its name, sees the same, and the end.
+    let second = open();
+    drop(read);
+    assert!(!pump(&mut writer, &mut scratch, &second, Stream::Stdout));
+    app.write_all(b" and a half").unwrap();
+    drop(app);
+    assert!(pump(&mut writer, &mut scratch, &second, Stream::Stdout));
+    assert_eq!(all(&place), b"one\ntwo and a half");
 }
 
 #[test]
@@ -235,7 +260,7 @@ fn a_full_disk_loses_whole_lines_and_says_so() {
     step(&mut writer, &long);
     // The beginning of the long line is in the file. What comes now is not.
     let full = File::options().write(true).open("/dev/full").unwrap();
-    writer.file = Some(LogFile { file: full, size: 0, seen: writer::now().as_secs() });
+    writer.file = Some(LogFile::of(full));
     step(&mut writer, b" rest of the long line\nlost\n");
     let trouble = writer.trouble().unwrap();
     let lost = LONGEST_TEXT + b" rest of the long line\nlost\n".len();
@@ -280,7 +305,7 @@ fn a_log_that_cannot_be_made_is_made_when_it_can_be() {
     assert_eq!(all(&place), b"kept\n");
     // Removed with everything: the writer looks after it once a second.
     std::fs::remove_dir_all(place.logs()).unwrap();
-    writer.file.as_mut().unwrap().seen = 0;
+    writer.file.as_mut().unwrap().forget_seen();
     app.write_all(b"again\n").unwrap();
     pump(&mut writer, &mut scratch, &read, Stream::Stderr);
     assert_eq!(all(&place), b"again\n");
@@ -335,11 +360,14 @@ fn the_current_and_the_previous_run_are_kept() {
     for name in keep.iter().chain(&["0.log", "2.log", "2.log.20261121-000000"]) {
         File::options().create(true).append(true).open(place.logs().join(name)).unwrap();
     }
+    assert_eq!(runs(&place.logs()).unwrap(), [0, 2, 3, 4]);
     remove_older_runs(&place.logs(), 4).unwrap();
     let mut keep = keep.map(ToOwned::to_owned).to_vec();
     keep.sort();
     assert_eq!(place.names(), keep);
+    assert_eq!(runs(&place.logs()).unwrap(), [3, 4]);
     remove_older_runs(&place.0.join("absent"), 4).unwrap();
+    assert_eq!(runs(&place.0.join("absent")).unwrap(), [0; 0]);
 }
 
 #[test]
@@ -374,7 +402,7 @@ fn terminals_are_logged_by_line() {
 fn random_output_comes_out_again() {
     let place = Place::new("random");
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
-    for round in 0..40 {
+    for round in 0..15 {
         let limits = Limits { file_bytes: 20_000 + numbers.below(100_000) as u64, files: 1000 };
         let (mut writer, mut scratch) = (Writer::open(&place.logs(), 0, limits), Scratch::new().unwrap());
         let mut pipes = [pipe(LARGE), pipe(LARGE)];
@@ -411,8 +439,11 @@ fn random_output_comes_out_again() {
     }
 }
 
+/// Stream, partiality and text.
+type Written = (Stream, bool, Vec<u8>);
+
 /// All records of run 0, and what each stream wrote.
-fn by_stream(place: &Place) -> (Vec<(Stream, bool, Vec<u8>)>, [Vec<u8>; 2]) {
+fn by_stream(place: &Place) -> (Vec<Written>, [Vec<u8>; 2]) {
     let mut names = place.names();
     names.rotate_left(1); // the current one is the last
     let mut records = Vec::new();
@@ -432,7 +463,7 @@ fn by_stream(place: &Place) -> (Vec<(Stream, bool, Vec<u8>)>, [Vec<u8>; 2]) {
     (records, streams)
 }
 
-fn check_tails(place: &Place, records: &[(Stream, bool, Vec<u8>)], numbers: &mut Numbers) {
+fn check_tails(place: &Place, records: &[Written], numbers: &mut Numbers) {
     for tail in [0, 1, 2, 10, numbers.below(1000), 1_000_000] {
         // The naive way: from the last record back over so many line ends.
         let mut left = tail;
@@ -513,13 +544,13 @@ fn a_follower_sees_every_line_once_across_rotations() {
     // Emptied by hand, then removed with everything.
     File::options().write(true).truncate(true).open(place.current()).unwrap();
     reader.read_available(&mut got).unwrap();
-    writer.file.as_mut().unwrap().seen = 0;
+    writer.file.as_mut().unwrap().forget_seen();
     app.write_all(b"emptied\n").unwrap();
     pump(&mut writer, &mut scratch, &read, Stream::Stdout);
     reader.read_available(&mut got).unwrap();
     assert!(got.ends_with(b"2999\n[app] emptied\n"));
     std::fs::remove_file(place.current()).unwrap();
-    writer.file.as_mut().unwrap().seen = 0;
+    writer.file.as_mut().unwrap().forget_seen();
     app.write_all(b"removed\n").unwrap();
     pump(&mut writer, &mut scratch, &read, Stream::Stdout);
     reader.read_available(&mut got).unwrap();

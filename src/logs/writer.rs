@@ -1,15 +1,13 @@
 //! Writing a run of a container to its log, whatever becomes of the disk: the container is never made to wait.
 
 use super::files;
-use super::format::{self, Framed, HEAD, Head, LONGEST_RECORD, LineEnd, Stream, Unfinished};
+use super::format::{self, Framed, HEAD, Head, LineEnd, Stream, Unfinished};
+use super::log_file::LogFile;
 use super::scratch::{Peek, Scratch, must_take_all};
 use crate::error::{Context, Error, Result};
 use crate::state::atomic;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -98,15 +96,6 @@ pub struct Writer {
     lines: [Line; 2],
     trouble: Option<Trouble>,
     pub(super) retry: Option<Instant>,
-}
-
-/// The current file, which ends with a whole record.
-#[derive(Debug)]
-pub(super) struct LogFile {
-    pub(super) file: File,
-    pub(super) size: u64,
-    /// Second in which it was last seen to be still there.
-    pub(super) seen: u64,
 }
 
 impl Writer {
@@ -231,7 +220,7 @@ impl Writer {
             true if kept == records.len() => Input::InLine,
             true => Input::InLostLine,
         };
-        if let Some(record) = last_record(&records[..kept]) {
+        if let Some(record) = format::last(&records[..kept]) {
             line.open = record.partial;
         }
         self.count_loss(&records[kept.max(batch.added)..]);
@@ -239,30 +228,18 @@ impl Writer {
 
     /// Writes as many whole records as it can, and says how many bytes that was.
     fn write(&mut self, now: Duration, records: &[u8]) -> usize {
-        let Some(log) = &mut self.file else { return 0 };
-        let mut written = 0;
-        let error = loop {
-            match log.file.write(&records[written..]) {
-                Ok(0) => break io::Error::from_raw_os_error(libc::ENOSPC),
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break error,
-            }
-            if written == records.len() {
-                log.size += records.len() as u64;
+        let Some(file) = &mut self.file else { return 0 };
+        match file.write(records) {
+            Ok(()) => {
                 self.trouble = None;
-                return written;
+                records.len()
             }
-        };
-        let kept = memchr::memrchr(b'\n', &records[..written]).map_or(0, |newline| newline + 1);
-        // Should this fail as well, the torn record is cut off when the file is opened again.
-        let _torn: io::Result<()> = log.file.set_len(log.size + kept as u64);
-        let path = files::current(&self.directory, self.restart);
-        let error = Err::<(), _>(error).context(|| format!("cannot write {path:?}"));
-        if let Err(error) = error {
-            self.fail(now, error);
+            Err((kept, error)) => {
+                let path = files::current(&self.directory, self.restart);
+                self.fail(now, Error::host(format!("cannot write {path:?}")).because(error));
+                kept
+            }
         }
-        kept
     }
 
     /// Opens, reopens and rotates the file as needed; false if it cannot be written.
@@ -281,20 +258,11 @@ impl Writer {
     }
 
     fn prepare(&mut self, now: Duration, length: u64) -> Result<()> {
-        if let Some(log) = &mut self.file
-            && log.seen != now.as_secs()
-        {
-            log.seen = now.as_secs();
-            let seen = log.file.metadata().context(|| "cannot look at the log")?;
-            log.size = seen.len();
-            if seen.nlink() == 0 {
-                self.file = None; // somebody removed it
-            }
-        }
-        if self.file.is_none() {
+        let gone = self.file.as_mut().map(|file| file.is_gone(now)).transpose();
+        if gone.context(|| "cannot look at the log")?.unwrap_or(true) {
             self.reopen(now)?;
         }
-        let size = self.file.as_ref().map_or(0, |log| log.size);
+        let size = self.file.as_ref().map_or(0, LogFile::size);
         if size > 0 && size + length > self.limits.file_bytes {
             files::rotate(&self.directory, self.restart, now, self.limits.files)
                 .context(|| format!("cannot rotate the log in {:?}", self.directory))?;
@@ -307,27 +275,16 @@ impl Writer {
         self.file = None;
         atomic::make_directories(&self.directory)?;
         let path = files::current(&self.directory, self.restart);
-        let open = || -> io::Result<(File, Mended)> {
-            let file = File::options()
-                .read(true)
-                .append(true)
-                .create(true)
-                .mode(0o640)
-                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-                .open(&path)?;
-            let mended = mend(&file)?;
-            Ok((file, mended))
-        };
-        let (file, mended) = open().context(|| format!("cannot open {path:?}"))?;
-        // A rotation leaves an empty file, and the streams' lines go on in it.
-        if let Some((stream, partial)) = mended.last {
+        let (file, last) = LogFile::open(&path, now).context(|| format!("cannot open {path:?}"))?;
+        // In an empty file, which a rotation leaves, the streams' lines go on.
+        if let Some((stream, partial)) = last {
             let line = &mut self.lines[stream as usize];
             line.open = partial;
             if self.trouble.is_none() && partial {
                 line.input = Input::InLine;
             }
         }
-        self.file = Some(LogFile { file, size: mended.size, seen: now.as_secs() });
+        self.file = Some(file);
         Ok(())
     }
 
@@ -352,45 +309,6 @@ impl Writer {
             trouble.lost.lines += lines;
             trouble.lost.bytes += bytes as u64;
         }
-    }
-}
-
-/// The last of whole records of ours.
-fn last_record(records: &[u8]) -> Option<format::Record<'_>> {
-    let records = records.strip_suffix(b"\n")?;
-    let start = memchr::memrchr(b'\n', records).map_or(0, |newline| newline + 1);
-    format::parse(&records[start..])
-}
-
-/// What [`mend`] found.
-#[derive(Debug, PartialEq, Eq)]
-struct Mended {
-    size: u64,
-    /// Stream of the last record, and whether that is partial.
-    last: Option<(Stream, bool)>,
-}
-
-/// Cuts off what a killed writer, or a full disk, left of the last record.
-fn mend(file: &File) -> io::Result<Mended> {
-    let length = file.metadata()?.len();
-    let mut tail = vec![0; 2 * LONGEST_RECORD];
-    let mut end = length;
-    loop {
-        let start = end.saturating_sub(tail.len() as u64);
-        let block = &mut tail[..usize::try_from(end - start).unwrap_or_default()];
-        file.read_exact_at(block, start)?;
-        let newline = memchr::memrchr(b'\n', block);
-        if newline.is_none() && start > 0 {
-            end = start; // not a record of ours
-            continue;
-        }
-        let whole = newline.map_or(0, |newline| newline + 1);
-        let size = start + whole as u64;
-        if size < length {
-            file.set_len(size)?;
-        }
-        let last = last_record(&block[..whole]).map(|record| (record.stream, record.partial));
-        return Ok(Mended { size, last });
     }
 }
 
