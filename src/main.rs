@@ -4,6 +4,7 @@
 
 use podrun::cli::{self, argv::Glance, exit, log, seal};
 use podrun::error::{Context, Error, Result};
+use podrun::supervisor::{self, spawn::SUPERVISOR};
 use podrun::sys::start;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -11,17 +12,29 @@ use std::io::{IsTerminal, Write};
 podrun::entry!(podrun_main);
 
 fn podrun_main() -> i32 {
-    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let glance = Glance::at(&words);
-    let code =
-        match start::prepare().context(|| "cannot open /dev/null").and_then(|()| sealed(words, &glance)) {
-            Ok(code) => exit::for_program(code),
-            Err(error) => {
-                show(&error, &glance);
-                exit::for_error(&glance, &error)
-            }
-        };
+    let mut words = std::env::args_os();
+    let program = words.next();
+    let words: Vec<OsString> = words.collect();
+    let supervises = program.is_some_and(|program| program == SUPERVISOR);
+    let glance = if supervises { Glance::default() } else { Glance::at(&words) };
+    let run = || {
+        start::prepare().context(|| "cannot open /dev/null")?;
+        if supervises { supervise(&words) } else { sealed(words, &glance) }
+    };
+    let code = match run() {
+        Ok(code) => exit::for_program(code),
+        Err(error) => {
+            show(&error, &glance);
+            exit::for_error(&glance, &error)
+        }
+    };
     code.into()
+}
+
+/// A pod's supervisor: its keeper, or the command that made the pod, has started us in its place.
+fn supervise(words: &[OsString]) -> Result<i32> {
+    seal::ensure()?;
+    supervisor::main(words).map(|()| 0)
 }
 
 fn sealed(words: Vec<OsString>, glance: &Glance) -> Result<i32> {

@@ -45,6 +45,20 @@ pub fn stat(pid: i32) -> Result<Option<Stat>> {
     }
 }
 
+/// The name of the program that a process executes or, as a zombie, executed (at most 15 bytes); `None` where there is no
+/// such process.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn command_name(pid: i32) -> Result<Option<String>> {
+    let path = format!("/proc/{pid}/comm");
+    match std::fs::read(&path) {
+        Ok(name) => Ok(Some(String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned())),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
+        Err(error) => Err(error).context(|| format!("cannot read {path}")),
+    }
+}
+
 /// Whether a process is the first of its PID namespace, with which all others in it end; true when it is gone.
 ///
 /// # Errors

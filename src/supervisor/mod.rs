@@ -24,7 +24,7 @@ mod crew;
 mod event_loop;
 pub mod keeper;
 pub mod lock;
-mod outcome;
+pub mod outcome;
 mod output;
 mod poll;
 pub mod reply;

@@ -1,0 +1,125 @@
+//! Going on where a supervisor that was killed left off: its containers run, their output waits in FIFOs, and how they
+//! ended can still be told.
+//!
+//! Invariant: a container that is on record and in the status is taken as it is; one that the status does not know was
+//! never let go, and is removed as if it had not been.
+
+use super::crew::Run;
+use super::event_loop::Supervisor;
+use super::output::{self, Output};
+use crate::container;
+use crate::container::record::{self, Record, Status};
+use crate::error::{Context, Kind, Result};
+use crate::lifecycle::{Event, Outcome};
+use crate::model::ids::ContainerId;
+use crate::state::process::{self, ProcessRef};
+use crate::sys::clone::Child;
+use crate::sys::pidfd;
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+impl Supervisor {
+    /// Takes over every container that is there; `held` is what the keeper held. The rules are told of each.
+    pub fn adopt(&mut self, mut held: HashMap<String, OwnedFd>) {
+        for index in 0..self.members.len() {
+            if let Err(error) = self.adopt_one(index, &mut held) {
+                self.complain(&error.to_string());
+                self.news.push_back(Event::Removed { index });
+            }
+        }
+        // What nobody has taken is of runs that are over.
+        for tag in held.keys() {
+            self.keeper.forget(tag).unwrap_or_else(|error| crate::report::warn(&error.to_string()));
+        }
+    }
+
+    fn adopt_one(&mut self, index: usize, held: &mut HashMap<String, OwnedFd>) -> Result<()> {
+        let status = &self.machine.status().containers[index];
+        let (restart, known) = (status.restart_count, status.container_id.clone());
+        for number in [restart, restart.saturating_add(1)] {
+            let id = self.id(index, number)?;
+            let found = match record::load(&self.host, &id) {
+                Err(error) if error.kind() == Kind::NotFound => continue,
+                found => found,
+            };
+            let ours = found.ok().filter(|(_, record)| {
+                known.as_deref() == Some(id.as_str()) && record.init.is_some() && !record.given_up
+            });
+            match ours {
+                Some((directory, record)) if self.take(index, number, &directory, &record, held)? => {
+                    return Ok(());
+                }
+                _ => container::delete(&self.host, &id, true)?,
+            }
+        }
+        self.news.push_back(Event::Removed { index });
+        Ok(())
+    }
+
+    /// The id of a run of a container.
+    pub(super) fn id(&self, index: usize, restart: u32) -> Result<ContainerId> {
+        format!("{}.{}.{restart}", self.identity.uid, self.spec.containers[index].name).parse()
+    }
+
+    /// Takes one container over; false when it was never let go, and so is to be made again.
+    fn take(
+        &mut self,
+        index: usize,
+        restart: u32,
+        directory: &Path,
+        record: &Record,
+        held: &mut HashMap<String, OwnedFd>,
+    ) -> Result<bool> {
+        let Some(init) = &record.init else { return Ok(false) };
+        let status = record.status(directory)?;
+        let ran = self.machine.status().containers[index].state.is_running();
+        if status == Status::Stopped && !ran && !has_executed(init)? {
+            return Ok(false);
+        }
+        let place = self.place(index, restart);
+        let output = Output::adopt(&place, &self.spec.containers[index], self.limits, held)?;
+        let member = &mut self.members[index];
+        (member.restart, member.output) = (restart, Some(output));
+        member.stop_signal =
+            record.annotations.get(super::crew::STOP_SIGNAL).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let started = status != Status::Created;
+        self.news.push_back(Event::Adopted { index, container_id: record.id.to_string(), restart, started });
+        let pidfd = match held.remove(&output::process_tag(&place)) {
+            Some(pidfd) => Some(pidfd),
+            None => reopen(init)?,
+        };
+        match pidfd {
+            // How it ended, if it has, is told when the loop sees it.
+            Some(pidfd) => {
+                let run = Run::of(record, Child { pid: init.pid, pidfd })?;
+                self.hold(index, run)?;
+            }
+            None => {
+                self.drain(index);
+                self.news.push_back(Event::Exited { index, outcome: Outcome::Unknown, oom_killed: false });
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A pidfd of the process, be it a zombie; none when it is gone.
+fn reopen(process: &ProcessRef) -> Result<Option<OwnedFd>> {
+    let fd = match pidfd::open(process.pid) {
+        Ok(fd) => fd,
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+        Err(error) => return Err(error).context(|| format!("cannot open process {}", process.pid)),
+    };
+    // Only now is the comparison good for the descriptor.
+    Ok(process.state()?.map(|_| fd))
+}
+
+/// Whether a dead init had become its program. It died with its supervisor if it had not; and of one that has no
+/// trace left either, nobody ever heard that it ran.
+fn has_executed(process: &ProcessRef) -> Result<bool> {
+    if process.state()?.is_none() {
+        return Ok(false);
+    }
+    Ok(process::command_name(process.pid)?.is_some_and(|name| name != "podrun:init"))
+}

@@ -1,0 +1,426 @@
+//! The pod's containers as the supervisor holds them: making, starting, reaping and removing each.
+//!
+//! ```text
+//! make ──> Making: init sets itself up ──> Made ──> go, or release and later start ──> Run ──> reap ──> remove
+//! ```
+
+use super::event_loop::Supervisor;
+use super::outcome;
+use super::output::{self, Output, Place, TheirEnds};
+use super::poll::{Source, Trigger};
+use super::runtime_spec::{self, Built, Facts};
+use crate::cgroup::Cgroup;
+use crate::container::{
+    self, Begin, ConfigSource, CreateRequest, Made, Making, OverlayRoot, PodToJoin, Record, RootSource,
+    Streams,
+};
+use crate::error::{Error, Kind, Result};
+use crate::image::{self, Image, Lease};
+use crate::lifecycle::Event;
+use crate::logs::Stream;
+use crate::model::ids::{ContainerId, PodUid};
+use crate::model::podspec::{ContainerSpec, ImagePullPolicy};
+use crate::model::sandbox::Sandbox;
+use crate::model::status::EventKind;
+use crate::pod::Held;
+use crate::report;
+use crate::state::process::ProcessRef;
+use crate::sys::clone::Child;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// Annotation of a container's spec that tells its stop signal's number to later supervisors, as the image
+/// specification names it.
+pub(super) const STOP_SIGNAL: &str = "org.opencontainers.image.stopSignal";
+
+/// How long output is waited for when all processes of a container should be gone.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the supervisor holds of one container of the manifest.
+#[derive(Debug, Default)]
+pub struct Member {
+    /// While it is being made.
+    pub(super) making: Option<Pending>,
+    /// Once its init is on record.
+    pub(super) run: Option<Run>,
+    /// Its streams and log, as long as there is a container.
+    pub(super) output: Option<Output>,
+    /// The number of the present run, or of the last.
+    pub(super) restart: u32,
+    /// What its image wants it to be stopped by; 0 before it is known.
+    pub(super) stop_signal: i32,
+}
+
+/// A container that is being made.
+#[derive(Debug)]
+pub struct Pending {
+    making: Making,
+    id: ContainerId,
+    image_id: String,
+    at_once: bool,
+    /// Keeps the image's layers until the container is on record.
+    _lease: Lease,
+}
+
+/// A container with a process.
+#[derive(Debug)]
+pub struct Run {
+    id: ContainerId,
+    process: ProcessRef,
+    pidfd: OwnedFd,
+    cgroup: Option<Cgroup>,
+}
+
+impl Run {
+    /// Its id.
+    pub fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
+    /// Its init.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Lets a frozen container go on, so that it can die.
+    ///
+    /// # Errors
+    /// Those of the freezer.
+    pub fn thaw(&self) -> Result<()> {
+        match &self.cgroup {
+            Some(cgroup) if cgroup.is_frozen()? => cgroup.thaw(),
+            _ => Ok(()),
+        }
+    }
+
+    /// A container whose init is on record.
+    pub(super) fn of(record: &Record, child: Child) -> Result<Self> {
+        let process = record.init.clone();
+        let process = process.ok_or_else(|| Error::host("the container's init is not on record"))?;
+        Ok(Self { id: record.id.clone(), process, pidfd: child.pidfd, cgroup: record.cgroup.clone() })
+    }
+}
+
+impl Member {
+    /// What asks its program to end: its image's choice, unknown after an adoption by another supervisor.
+    pub fn stop_signal(&self) -> i32 {
+        if self.stop_signal > 0 { self.stop_signal } else { libc::SIGTERM }
+    }
+
+    /// The container's process, where it has one.
+    pub fn run(&self) -> Option<&Run> {
+        self.run.as_ref()
+    }
+}
+
+/// Why a container cannot be made, in Kubernetes' word and ours.
+struct Refusal {
+    reason: &'static str,
+    error: Error,
+}
+
+trait Refuse<T> {
+    fn refuse(self, reason: &'static str) -> Result<T, Refusal>;
+}
+
+impl<T> Refuse<T> for Result<T> {
+    fn refuse(self, reason: &'static str) -> Result<T, Refusal> {
+        self.map_err(|error| Refusal { reason, error })
+    }
+}
+
+/// The pod for containers to join, as its supervisor holds it.
+struct Joining<'a>(&'a Held);
+
+impl PodToJoin for Joining<'_> {
+    fn open(&self) -> Result<Sandbox> {
+        self.0.sandbox()
+    }
+
+    fn confirm(&self, _: &PodUid) -> Result<()> {
+        self.0.confirm()
+    }
+}
+
+/// Making and starting.
+impl Supervisor {
+    pub(super) fn make(&mut self, index: usize, restart: u32, at_once: bool) {
+        let (begun, warnings) = report::collect(|| self.begin(index, restart, at_once));
+        self.pass_on(index, warnings);
+        if let Err(refusal) = begun {
+            self.not_made(index, refusal.reason, &refusal.error);
+        }
+    }
+
+    fn not_made(&mut self, index: usize, reason: &'static str, error: &Error) {
+        self.close_output(index);
+        let message = match error.remedy() {
+            Some(remedy) => format!("{error} ({remedy})"),
+            None => error.to_string(),
+        };
+        self.news.push_back(Event::NotMade { index, reason, message });
+    }
+
+    /// What the user should know of a container, as events: the supervisor has no terminal.
+    fn pass_on(&mut self, index: usize, warnings: Vec<String>) {
+        let now = self.now();
+        for warning in warnings {
+            self.machine.note(EventKind::Warning, "Warning", Some(index), warning, now);
+        }
+    }
+
+    fn begin(&mut self, index: usize, restart: u32, at_once: bool) -> Result<(), Refusal> {
+        const CONFIG: &str = "CreateContainerConfigError";
+        const CREATE: &str = "CreateContainerError";
+        let Some(spec) = self.spec.containers.get(index) else { return Ok(()) };
+        let id = self.id(index, restart).refuse(CONFIG)?;
+        let lease = self.store.lease().refuse(CREATE)?;
+        let image = self.image(spec)?;
+        let scratch = self.identity.layout.scratch(&self.identity.uid, &spec.name, restart);
+        let mut built = self.built(spec, &image).refuse(CONFIG)?;
+        let annotations = built.spec.annotations_mut().get_or_insert_default();
+        annotations.insert(STOP_SIGNAL.to_owned(), built.stop_signal.to_string());
+        let place = self.place(index, restart);
+        let (output, theirs) = Output::make(&place, spec, self.limits).refuse(CREATE)?;
+        let request = CreateRequest {
+            root: RootSource::Overlay(OverlayRoot { layers: image.layers, scratch }),
+            streams: match theirs {
+                TheirEnds::Stdio(stdio) => Streams::Given(stdio),
+                TheirEnds::Terminal(socket) => Streams::Terminal(socket),
+            },
+            cgroup: Some(spec.name.clone()),
+            volumes: spec.volume_mounts.clone(),
+            ..CreateRequest::new(
+                id.clone(),
+                ConfigSource::Spec { spec: Box::new(built.spec), seccomp: built.seccomp },
+            )
+        };
+        let when = if at_once { Begin::AtOnce } else { Begin::WhenStarted };
+        let member = &mut self.members[index];
+        (member.restart, member.stop_signal, member.output) = (restart, built.stop_signal, Some(output));
+        let making =
+            container::begin(&self.host, request, Some(&Joining(&self.held)), when).refuse(CREATE)?;
+        if let Some(link) = making.link() {
+            self.poll.add(link, Source::Making(number(index)), Trigger::Level).refuse(CREATE)?;
+        }
+        let image_id = image.id;
+        self.members[index].making = Some(Pending { making, id, image_id, at_once, _lease: lease });
+        self.pass_on(index, built.warnings);
+        Ok(())
+    }
+
+    fn image(&self, spec: &ContainerSpec) -> Result<Image, Refusal> {
+        let find = || -> Result<Option<Image>> { self.store.find(&spec.image.parse()?) };
+        let reason = match spec.image_pull_policy {
+            Some(ImagePullPolicy::Never) => "ErrImageNeverPull",
+            _ => "ErrImagePull",
+        };
+        let absent = || {
+            Error::user(format!("Container image {:?} is not present on this machine", spec.image))
+                .hint(format!("podrun image import FILE {}", spec.image))
+        };
+        find().refuse(reason)?.ok_or_else(|| Refusal { reason, error: absent() })
+    }
+
+    fn built(&self, spec: &ContainerSpec, image: &Image) -> Result<Built> {
+        let user = runtime_spec::user_to_resolve(&spec.security, &image.config);
+        let user = image::user::resolve(&image.layers, &user)?;
+        let with_devices = || -> Result<Facts> {
+            Ok(Facts { devices: runtime_spec::host_devices()?, ..self.facts.clone() })
+        };
+        let facts = if spec.security.privileged { &with_devices()? } else { &self.facts };
+        runtime_spec::build(&runtime_spec::Request {
+            pod: &self.spec,
+            container: spec,
+            hostname: &self.held.sandbox()?.hostname,
+            image: &image.config,
+            user: &user,
+            facts,
+        })
+    }
+
+    /// The init of a container that is being made has spoken.
+    pub(super) fn finish_making(&mut self, index: usize) {
+        let Some(pending) = self.members.get_mut(index).and_then(|member| member.making.take()) else {
+            return;
+        };
+        let Pending { making, id, image_id, at_once, _lease } = pending;
+        if let Some(link) = making.link() {
+            self.poll.remove(link).unwrap_or_else(|error| report::warn(&error.to_string()));
+        }
+        let (made, warnings) = report::collect(|| making.finish(Some(&Joining(&self.held))));
+        self.pass_on(index, warnings);
+        match made {
+            Err(error) => self.not_made(index, "CreateContainerError", &error),
+            Ok(made) => {
+                self.tell(Event::Made { index, container_id: id.to_string(), image_id });
+                // A supervisor that comes after us must know the container once its program runs.
+                self.publish();
+                self.let_go(index, made, at_once);
+            }
+        }
+    }
+
+    fn let_go(&mut self, index: usize, made: Made, at_once: bool) {
+        let going = if at_once { made.go() } else { made.release() };
+        let held = going.and_then(|(record, child)| self.hold(index, Run::of(&record, child)?));
+        match held {
+            Ok(()) if at_once => self.news.push_back(Event::Started { index }),
+            Ok(()) => {}
+            Err(error) => self.news.push_back(Event::NotStarted { index, message: message(&error) }),
+        }
+    }
+
+    /// Takes a container with a process into the supervisor's care.
+    pub(super) fn hold(&mut self, index: usize, run: Run) -> Result<()> {
+        self.poll.add(run.pidfd(), Source::Exit(number(index)), Trigger::Level)?;
+        let place = self.place(index, self.members[index].restart);
+        let member = &mut self.members[index];
+        member.run = Some(run);
+        if let Some(output) = &mut member.output {
+            output.take_terminal()?;
+            output.watch(&place, &self.poll)?;
+        }
+        self.deposit(index)
+    }
+
+    /// Gives the keeper what it must hold of a container.
+    pub(super) fn deposit(&mut self, index: usize) -> Result<()> {
+        let place = self.place(index, self.members[index].restart);
+        let member = &mut self.members[index];
+        if let Some(run) = &member.run {
+            self.keeper.put(&output::process_tag(&place), run.pidfd())?;
+        }
+        match &mut member.output {
+            Some(output) => output.deposit(&place, &mut self.keeper),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn start(&mut self, index: usize) {
+        let Some(id) = self.members[index].run().map(|run| run.id().clone()) else { return };
+        self.news.push_back(match container::start(&self.host, &id) {
+            Ok(()) => Event::Started { index },
+            Err(error) => Event::NotStarted { index, message: message(&error) },
+        });
+    }
+
+    /// Where the streams and the log of a run lie.
+    pub(super) fn place(&self, index: usize, restart: u32) -> Place {
+        let name = &self.spec.containers[index].name;
+        Place {
+            io: self.directory.join(crate::state::layout::pod::IO),
+            logs: self.logs.join(name.as_str()),
+            name: name.clone(),
+            restart,
+            index: number(index),
+        }
+    }
+}
+
+/// Output.
+impl Supervisor {
+    /// Logs what there is, a bounded amount at a time.
+    pub(super) fn pump(&mut self, index: usize, stream: Stream) {
+        let Some(output) = self.members.get_mut(index).and_then(|member| member.output.as_mut()) else {
+            return;
+        };
+        match output.pump(stream, &mut self.scratch, &self.poll) {
+            Ok(true) => self.more.push((index, stream)),
+            Ok(false) => {}
+            Err(error) => self.complain(&error.to_string()),
+        }
+        self.tell_trouble(index);
+    }
+
+    fn tell_trouble(&mut self, index: usize) {
+        let trouble = self.members[index].output.as_ref().and_then(Output::trouble);
+        self.machine.set_log_trouble(index, trouble);
+    }
+
+    /// Logs what the processes of a container wrote before they ended.
+    pub(super) fn drain(&mut self, index: usize) {
+        let deadline = Instant::now() + DRAIN_PATIENCE;
+        loop {
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                loop {
+                    self.more.clear();
+                    self.pump(index, stream);
+                    if self.more.is_empty() {
+                        break;
+                    }
+                }
+            }
+            let Some(output) = &self.members[index].output else { return };
+            if output.has_ended() || Instant::now() >= deadline {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn close_output(&mut self, index: usize) {
+        let Some(output) = self.members[index].output.take() else { return };
+        if let Err(error) = output.close(&mut self.keeper, &self.poll) {
+            self.complain(&error.to_string());
+        }
+    }
+}
+
+/// The end.
+impl Supervisor {
+    /// Init has ended: the rules are told how. It stays a zombie until that is in status.json, so that a supervisor
+    /// which comes after us can still read it.
+    pub(super) fn reap(&mut self, index: usize) -> Result<()> {
+        let Some(run) = self.members.get(index).and_then(Member::run) else { return Ok(()) };
+        let Some(outcome) = outcome::peek(&run.process, run.pidfd())? else { return Ok(()) };
+        self.poll.remove(run.pidfd())?;
+        let oom_killed = run
+            .cgroup
+            .as_ref()
+            .is_some_and(|cgroup| cgroup.memory_events().is_ok_and(|events| events.oom_kills > 0));
+        // In a shared PID namespace others may outlive it, and hold its output open.
+        if let Some(cgroup) = &run.cgroup
+            && !cgroup.processes()?.is_empty()
+        {
+            cgroup.signal_all(libc::SIGKILL)?;
+        }
+        self.drain(index);
+        self.news.push_back(Event::Exited { index, outcome, oom_killed });
+        Ok(())
+    }
+
+    /// Removes what is left of a container.
+    pub(super) fn remove(&mut self, index: usize) {
+        // How it ended must outlive us, and it is about to be forgotten by the kernel.
+        self.publish();
+        if let Err(error) = self.try_remove(index) {
+            self.complain(&error.to_string());
+        }
+        self.close_output(index);
+        self.news.push_back(Event::Removed { index });
+    }
+
+    fn try_remove(&mut self, index: usize) -> Result<()> {
+        drop(self.members[index].making.take());
+        let restart = self.members[index].restart;
+        if let Some(run) = self.members[index].run.take() {
+            self.poll.remove(run.pidfd())?;
+            outcome::end(&run.process, run.pidfd(), &self.keeper)?;
+            self.keeper.forget(&output::process_tag(&self.place(index, restart)))?;
+        }
+        container::remove(&self.host, &self.id(index, restart)?)
+    }
+}
+
+/// The error and its remedy, for a status.
+fn message(error: &Error) -> String {
+    match error.kind() {
+        Kind::NoProgram | Kind::NotExecutable => error.to_string(),
+        _ => error.remedy().map_or_else(|| error.to_string(), |remedy| format!("{error} ({remedy})")),
+    }
+}
+
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,366 @@
+//! The supervisor itself: what it holds, and the loop that tells the rules what happened and does what they say.
+//!
+//! ```text
+//! poll ──> serve: something happened ──> lifecycle::Machine ──> actions ──> act
+//!   ^                                                                        │
+//!   └── status.json, answers <── what came of them, until there is nothing more to do
+//! ```
+//!
+//! Invariants: nothing that goes wrong with one container ends the supervisor; what has happened is in status.json
+//! before anything irrevocable follows from it (a program's start, the reaping of a dead one); with nothing to do it
+//! sleeps in epoll_wait(2) without a time-out.
+
+use super::control::Request;
+use super::crew::Member;
+use super::keeper::KeeperLink;
+use super::poll::{Poll, Source, Trigger};
+use super::requests::Requests;
+use super::runtime_spec::Facts;
+use super::spawn::{self, Identity};
+use crate::cgroup;
+use crate::container::{CgroupManager, Host};
+use crate::error::{Context, Result};
+use crate::image::Store;
+use crate::lifecycle::{Action, Event, Machine, Now, Signal};
+use crate::logs::{Limits, Scratch, Stream};
+use crate::model::podspec::PodSpec;
+use crate::model::status::EventKind;
+use crate::pod::{self, Held, NamespaceKind};
+use crate::report;
+use crate::sys::{memory, pidfd};
+use nix::sys::signal::{SigSet, Signal as NixSignal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+/// A pod's supervisor.
+#[derive(Debug)]
+pub struct Supervisor {
+    pub(super) identity: Identity,
+    pub(super) host: Host,
+    pub(super) store: Store,
+    pub(super) spec: PodSpec,
+    pub(super) directory: PathBuf,
+    pub(super) logs: PathBuf,
+    pub(super) held: Held,
+    pub(super) keeper: KeeperLink,
+    pub(super) poll: Poll,
+    pub(super) machine: Machine,
+    pub(super) members: Vec<Member>,
+    pub(super) scratch: Scratch,
+    pub(super) limits: Limits,
+    /// Of the host, but for its devices.
+    pub(super) facts: Facts,
+    signals: SignalFd,
+    listener: OwnedFd,
+    requests: Requests,
+    /// What the rules have not been told yet.
+    pub(super) news: VecDeque<Event>,
+    /// Output of which there was more than was taken at once: an edge is not reported again.
+    pub(super) more: Vec<(usize, Stream)>,
+    /// What [`Now::monotonic`] counts from.
+    began: Instant,
+    /// Something was done since memory was last given back.
+    acted: bool,
+    ended: bool,
+}
+
+/// What a supervisor begins with.
+#[derive(Debug)]
+pub struct Beginning {
+    /// Whose supervisor it is.
+    pub identity: Identity,
+    /// What the manifest asks for.
+    pub spec: PodSpec,
+    /// The pod, open.
+    pub held: Held,
+    /// The link to the keeper.
+    pub keeper: KeeperLink,
+    /// The rules, new or resumed.
+    pub machine: Machine,
+    /// The control socket, listening.
+    pub listener: OwnedFd,
+    /// What [`Now::monotonic`] counts from.
+    pub began: Instant,
+}
+
+impl Supervisor {
+    /// A supervisor that waits for nothing but what the pod as a whole does.
+    ///
+    /// # Errors
+    /// When the kernel refuses a descriptor, or the pod has no directories.
+    pub fn new(beginning: Beginning) -> Result<Self> {
+        let Beginning { identity, spec, held, keeper, machine, listener, began } = beginning;
+        let members = spec.containers.iter().map(|_| Member::default()).collect();
+        let supervisor = Self {
+            host: Host { layout: identity.layout.clone(), cgroups: CgroupManager::Cgroupfs },
+            store: Store::new(&identity.layout),
+            directory: held.pod().directory()?,
+            logs: held.pod().log_directory()?.to_path_buf(),
+            poll: Poll::new()?,
+            scratch: Scratch::new()?,
+            signals: catch_signals()?,
+            limits: Limits::default(),
+            facts: Facts::gather(&cgroup::detect()?, false)?,
+            requests: Requests::default(),
+            news: VecDeque::new(),
+            more: Vec::new(),
+            acted: true,
+            ended: false,
+            identity,
+            spec,
+            held,
+            keeper,
+            machine,
+            members,
+            listener,
+            began,
+        };
+        supervisor.poll.add(&supervisor.signals, Source::Signal, Trigger::Level)?;
+        supervisor.poll.add(&supervisor.listener, Source::Listener, Trigger::Level)?;
+        supervisor.poll.add(&supervisor.keeper, Source::Keeper, Trigger::Level)?;
+        Ok(supervisor)
+    }
+
+    /// The time, for the rules.
+    pub(super) fn now(&self) -> Now {
+        now(self.began)
+    }
+
+    /// Runs until the pod has ended, and hands the keeper back.
+    ///
+    /// # Errors
+    /// When it cannot wait any more: the keeper then starts another.
+    pub fn run(mut self) -> Result<KeeperLink> {
+        self.hold_pause()?;
+        self.deposit_namespaces()?;
+        self.settle();
+        while !self.ended {
+            let busy = !self.more.is_empty();
+            if !busy && std::mem::take(&mut self.acted) {
+                // Making a container takes memory, and now comes a sleep, perhaps for days.
+                memory::give_back();
+            }
+            let patience = if busy { Some(Duration::ZERO) } else { self.patience() };
+            for source in self.poll.wait(patience)? {
+                self.serve(source).unwrap_or_else(|error| self.complain(&error.to_string()));
+            }
+            for (index, stream) in std::mem::take(&mut self.more) {
+                self.pump(index, stream);
+            }
+            self.settle();
+        }
+        Ok(self.keeper)
+    }
+
+    /// How long nothing will happen by itself.
+    fn patience(&self) -> Option<Duration> {
+        self.machine.deadline().map(|deadline| deadline.saturating_sub(self.now().monotonic))
+    }
+
+    /// Something went wrong that no container is to blame for.
+    pub(super) fn complain(&mut self, message: &str) {
+        report::warn(message);
+        let now = self.now();
+        self.machine.note(EventKind::Warning, "SupervisorError", None, message.to_owned(), now);
+    }
+
+    fn serve(&mut self, source: Source) -> Result<()> {
+        match source {
+            Source::Signal => self.read_signals()?,
+            Source::Keeper => self.replace_keeper()?,
+            Source::Pause => self.renew_pause()?,
+            Source::Listener => self.requests.accept(&self.listener, &self.poll)?,
+            Source::Peer(number) => self.hear(number),
+            Source::Making(index) => self.finish_making(place(index)),
+            Source::Exit(index) => self.reap(place(index))?,
+            Source::Output(index) => self.pump(place(index), Stream::Stdout),
+            Source::ErrorOutput(index) => self.pump(place(index), Stream::Stderr),
+        }
+        Ok(())
+    }
+
+    /// Tells the rules all news, does what they say, and what comes of that, until there is nothing more; then
+    /// publishes.
+    fn settle(&mut self) {
+        loop {
+            let due = self.machine.deadline().is_some_and(|deadline| deadline <= self.now().monotonic);
+            if due && !self.ended {
+                self.news.push_back(Event::Time);
+            }
+            let Some(event) = self.news.pop_front() else { break };
+            self.tell(event);
+        }
+        self.publish();
+        self.requests.settle(self.machine.status(), self.ended);
+    }
+
+    /// Tells the rules of one event, and does what they say.
+    pub(super) fn tell(&mut self, event: Event) {
+        let now = self.now();
+        for action in self.machine.handle(event, now) {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        self.acted = true;
+        match action {
+            Action::Make { index, restart, at_once } => self.make(index, restart, at_once),
+            Action::Start { index } => self.start(index),
+            Action::Signal { index, signal } => self.signal(index, signal),
+            Action::Remove { index } => self.remove(index),
+            Action::End => self.ended = true,
+        }
+    }
+
+    /// Writes the status if it has changed.
+    pub(super) fn publish(&mut self) {
+        if !self.machine.take_changed() {
+            return;
+        }
+        // A full disk must not stop the apps, and the next change writes everything again.
+        if let Err(error) = pod::write_status(&self.directory, self.machine.status()) {
+            report::warn(&error.to_string());
+        }
+    }
+
+    fn hear(&mut self, number: u32) {
+        match self.requests.listen(number) {
+            None => {}
+            Some(Request::Create) => self.news.push_back(Event::Create),
+            Some(Request::Start) => self.news.extend([Event::Create, Event::Start]),
+            Some(Request::Stop { grace_seconds }) => self.stop(grace_seconds),
+            Some(Request::Kill { signal }) => {
+                let result = self.signal_all(signal);
+                self.requests.answer(number, &result);
+            }
+        }
+    }
+
+    fn stop(&mut self, grace_seconds: Option<u64>) {
+        let grace_seconds = grace_seconds.unwrap_or(self.spec.termination_grace_period_seconds);
+        self.news.push_back(Event::Stop { grace_seconds });
+    }
+
+    fn read_signals(&mut self) -> Result<()> {
+        while self.signals.read_signal().context(|| "cannot read signals")?.is_some() {
+            self.stop(None);
+        }
+        Ok(())
+    }
+}
+
+/// The keeper and the pause.
+impl Supervisor {
+    /// The keeper is gone: another one takes its place, and holds everything again.
+    fn replace_keeper(&mut self) -> Result<()> {
+        self.poll.remove(&self.keeper)?;
+        self.keeper = spawn::new_keeper(&self.identity)?;
+        self.poll.add(&self.keeper, Source::Keeper, Trigger::Level)?;
+        self.deposit_namespaces()?;
+        for index in 0..self.members.len() {
+            self.deposit(index)?;
+        }
+        Ok(())
+    }
+
+    fn deposit_namespaces(&mut self) -> Result<()> {
+        for (kind, fd) in self.held.namespace_fds() {
+            self.keeper.put(&namespace_tag(kind), fd)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of the pause; one that is dead already is replaced.
+    fn hold_pause(&mut self) -> Result<()> {
+        match self.held.pause_pidfd() {
+            Some(pidfd) => self.poll.add(pidfd, Source::Pause, Trigger::Level),
+            None => self.renew_pause(),
+        }
+    }
+
+    /// The pause is gone: a new one takes over its namespaces. With a shared PID namespace all processes of the pod
+    /// are gone with it, and what becomes of the containers is the rules' affair.
+    fn renew_pause(&mut self) -> Result<()> {
+        if let Some(old) = self.held.pause_pidfd() {
+            self.poll.remove(old)?;
+        }
+        let now = self.now();
+        if let Err(error) = self.held.renew_pause() {
+            let grace_seconds = self.spec.termination_grace_period_seconds;
+            let message = error.to_string();
+            self.news.push_back(Event::Fail { reason: "SandboxFailed".into(), message, grace_seconds });
+            return Ok(());
+        }
+        if let Some(new) = self.held.pause_pidfd() {
+            self.poll.add(new, Source::Pause, Trigger::Level)?;
+        }
+        self.deposit_namespaces()?;
+        if self.spec.share_process_namespace {
+            self.news.push_back(Event::SandboxChanged);
+        } else {
+            let message = "The pause process was gone; a new one owns the pod's namespaces".to_owned();
+            self.machine.note(EventKind::Warning, "PauseRenewed", None, message, now);
+        }
+        Ok(())
+    }
+}
+
+/// Signals to containers.
+impl Supervisor {
+    fn signal(&mut self, index: usize, signal: Signal) {
+        let number = match signal {
+            Signal::Kill => libc::SIGKILL,
+            Signal::Stop => self.members.get(index).map_or(libc::SIGTERM, Member::stop_signal),
+        };
+        if let Err(error) = self.send(index, number) {
+            self.complain(&error.to_string());
+        }
+    }
+
+    /// One that has ended meanwhile needs no signal.
+    fn send(&mut self, index: usize, signal: i32) -> Result<()> {
+        let Some(run) = self.members.get(index).and_then(Member::run) else { return Ok(()) };
+        match pidfd::send_signal(run.pidfd(), signal) {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                Err(error).context(|| format!("cannot signal container {:?}", run.id().as_str()))
+            }
+            // Nothing in a frozen group dies.
+            _ if signal == libc::SIGKILL => run.thaw(),
+            _ => Ok(()),
+        }
+    }
+
+    fn signal_all(&mut self, signal: i32) -> Result<()> {
+        (0..self.members.len()).try_for_each(|index| self.send(index, signal))
+    }
+}
+
+/// The time, counted from `began`.
+pub fn now(began: Instant) -> Now {
+    let wall = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO).as_secs();
+    Now { monotonic: began.elapsed(), wall }
+}
+
+/// What the keeper knows a namespace by.
+pub fn namespace_tag(kind: NamespaceKind) -> String {
+    format!("ns.{kind}")
+}
+
+fn place(index: u32) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
+}
+
+/// What would end us asks for a graceful stop instead.
+fn catch_signals() -> Result<SignalFd> {
+    let mut mask = SigSet::empty();
+    for signal in [NixSignal::SIGTERM, NixSignal::SIGINT, NixSignal::SIGHUP] {
+        mask.add(signal);
+    }
+    mask.thread_block().context(|| "cannot block signals")?;
+    SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .context(|| "cannot catch signals")
+}

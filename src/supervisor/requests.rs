@@ -1,0 +1,216 @@
+//! Commands that wait for an answer, and when each gets it.
+
+use super::control::{Heard, Peer, Reply, Request};
+use super::poll::{Poll, Source, Trigger};
+use crate::error::{Error, Result};
+use crate::model::status::{ContainerState, ContainerStatus, PodStatus};
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+
+/// The commands that are connected.
+#[derive(Debug, Default)]
+pub struct Requests {
+    peers: BTreeMap<u32, Waiting>,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    peer: Peer,
+    /// What it has asked; none until it has.
+    request: Option<Request>,
+}
+
+/// More commands than this at once are turned away: each holds a descriptor.
+const MOST_PEERS: usize = 256;
+
+impl Requests {
+    /// Takes everybody who waits at the listener.
+    ///
+    /// # Errors
+    /// Those of accept4(2) and epoll_ctl(2).
+    pub fn accept(&mut self, listener: &OwnedFd, poll: &Poll) -> Result<()> {
+        while let Some(peer) = Peer::accept(listener)? {
+            if self.peers.len() >= MOST_PEERS {
+                peer.answer(&Reply::to(&Err(Error::host("too many commands speak to the pod's supervisor"))));
+                continue;
+            }
+            let number = self.next;
+            self.next = self.next.wrapping_add(1);
+            poll.add(peer.socket(), Source::Peer(number), Trigger::Level)?;
+            self.peers.insert(number, Waiting { peer, request: None });
+        }
+        Ok(())
+    }
+
+    /// Listens to one; what it asks is to be done now, and answered by [`Requests::settle`] or [`Requests::answer`].
+    pub fn listen(&mut self, number: u32) -> Option<Request> {
+        let waiting = self.peers.get_mut(&number)?;
+        match waiting.peer.listen() {
+            Heard::Part => None,
+            Heard::Request(request) if waiting.request.is_none() => {
+                waiting.request = Some(request.clone());
+                Some(request)
+            }
+            // One request a connection; and one that has hung up wants no answer. Closing takes it out of the set.
+            Heard::Request(_) | Heard::Gone => {
+                self.peers.remove(&number);
+                None
+            }
+        }
+    }
+
+    /// Answers one.
+    pub fn answer(&mut self, number: u32, result: &Result<()>) {
+        if let Some(waiting) = self.peers.remove(&number) {
+            waiting.peer.answer(&Reply::to(result));
+        }
+    }
+
+    /// Answers all whose request is done by what the pod's status says; `ended` when nothing more will happen.
+    pub fn settle(&mut self, status: &PodStatus, ended: bool) {
+        self.peers.retain(|_, waiting| {
+            let Some(result) = waiting.request.as_ref().and_then(|request| outcome(request, status, ended))
+            else {
+                return true;
+            };
+            waiting.peer.answer(&Reply::to(&result));
+            false
+        });
+    }
+}
+
+/// What came of a request; none as long as that is open.
+fn outcome(request: &Request, status: &PodStatus, ended: bool) -> Option<Result<()>> {
+    let all = |progress: fn(&ContainerStatus) -> Option<Result<()>>| -> Option<Result<()>> {
+        let results: Option<Vec<_>> = status.containers.iter().map(progress).collect();
+        results.map(|results| results.into_iter().collect())
+    };
+    match request {
+        Request::Create => all(made).or_else(|| ended.then(|| Err(stopped()))),
+        Request::Start => all(started).or_else(|| ended.then(|| Err(stopped()))),
+        Request::Stop { .. } => ended.then_some(Ok(())),
+        Request::Kill { .. } => Some(Ok(())),
+    }
+}
+
+fn stopped() -> Error {
+    Error::user("the pod was stopped meanwhile")
+}
+
+/// Whether the container was made, or why it could not be.
+fn made(container: &ContainerStatus) -> Option<Result<()>> {
+    match &container.state {
+        ContainerState::Waiting { reason, message } if container.container_id.is_none() => {
+            refused(container, reason, message.as_deref())
+        }
+        _ => Some(Ok(())),
+    }
+}
+
+/// Whether the container's program was started, or why it could not be.
+fn started(container: &ContainerStatus) -> Option<Result<()>> {
+    let ended = match (&container.state, &container.last_state) {
+        (ContainerState::Running { .. }, _) => return Some(Ok(())),
+        (ContainerState::Terminated(ended), _) | (_, Some(ended)) => ended,
+        (ContainerState::Waiting { reason, message }, None) => {
+            return refused(container, reason, message.as_deref());
+        }
+    };
+    Some(match ended.started_at {
+        Some(_) => Ok(()),
+        None => Err(cannot("start", container, ended.message.as_deref().unwrap_or(&ended.reason))),
+    })
+}
+
+fn refused(container: &ContainerStatus, reason: &str, message: Option<&str>) -> Option<Result<()>> {
+    match reason {
+        "ContainerCreating" => None,
+        reason => Some(Err(cannot("create", container, message.unwrap_or(reason)))),
+    }
+}
+
+/// The message names the container already, where it comes from making it.
+fn cannot(verb: &str, container: &ContainerStatus, why: &str) -> Error {
+    if why.starts_with("cannot ") {
+        return Error::user(why);
+    }
+    Error::user(format!("cannot {verb} container {:?}: {why}", container.name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::status::{Phase, Terminated, VERSION};
+
+    fn container(id: Option<&str>, state: ContainerState) -> ContainerStatus {
+        ContainerStatus {
+            name: "web".parse().unwrap(),
+            image: "nginx".into(),
+            image_id: None,
+            container_id: id.map(ToOwned::to_owned),
+            restart_count: 0,
+            ready: false,
+            started: false,
+            state,
+            last_state: None,
+            log_trouble: None,
+        }
+    }
+
+    fn waiting(reason: &str) -> ContainerState {
+        ContainerState::Waiting { reason: reason.into(), message: Some("no such thing".into()) }
+    }
+
+    fn terminated(started_at: Option<u64>) -> ContainerState {
+        ContainerState::Terminated(Terminated {
+            reason: "StartError".into(),
+            message: Some("no such file".into()),
+            exit_code: 128,
+            signal: None,
+            started_at,
+            finished_at: 1,
+        })
+    }
+
+    fn status(containers: Vec<ContainerStatus>) -> PodStatus {
+        PodStatus {
+            version: VERSION,
+            phase: Phase::Pending,
+            reason: None,
+            message: None,
+            started_at: None,
+            stopping_since: None,
+            stop_grace_seconds: None,
+            containers,
+            events: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn requests_are_answered_when_every_container_is_settled() {
+        let creating = container(None, waiting("ContainerCreating"));
+        let created = container(Some("a"), waiting("ContainerCreating"));
+        let refused = container(None, waiting("CreateContainerError"));
+        let running = container(Some("a"), ContainerState::Running { started_at: 1 });
+        let (unstarted, done) =
+            (container(Some("a"), terminated(None)), container(Some("a"), terminated(Some(1))));
+        let says = |request: &Request, containers: &[&ContainerStatus], ended| {
+            let status = status(containers.iter().map(|c| (*c).clone()).collect());
+            outcome(request, &status, ended).map(|result| result.map_err(|error| error.to_string()))
+        };
+        assert_eq!(says(&Request::Create, &[&created, &creating], false), None);
+        assert_eq!(says(&Request::Create, &[&created, &running], false), Some(Ok(())));
+        let message = "cannot create container \"web\": no such thing".to_owned();
+        assert_eq!(says(&Request::Create, &[&created, &refused], false), Some(Err(message)));
+        assert_eq!(says(&Request::Create, &[&refused, &creating], false), None);
+        assert_eq!(says(&Request::Start, &[&created, &running], false), None);
+        assert_eq!(says(&Request::Start, &[&done, &running], false), Some(Ok(())));
+        let message = "cannot start container \"web\": no such file".to_owned();
+        assert_eq!(says(&Request::Start, &[&unstarted, &running], false), Some(Err(message)));
+        assert!(says(&Request::Start, &[&created], true).unwrap().is_err());
+        let stop = Request::Stop { grace_seconds: None };
+        assert_eq!(says(&stop, &[&running], false), None);
+        assert_eq!(says(&stop, &[&running], true), Some(Ok(())));
+    }
+}
