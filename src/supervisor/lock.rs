@@ -109,10 +109,12 @@ pub(super) fn refuse_supervisor(file: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn byte(start: libc::off_t) -> libc::flock {
-    // The constants are small ints that the struct has as shorts.
-    const WRITE: libc::c_short = libc::F_WRLCK as libc::c_short;
-    const FROM_START: libc::c_short = libc::SEEK_SET as libc::c_short;
-    libc::flock { l_type: WRITE, l_whence: FROM_START, l_start: start, l_len: 1, l_pid: 0 }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the constants are 1 and 0, ints that the struct has as shorts"
+    )]
+    let (write, from_start) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
+    libc::flock { l_type: write, l_whence: from_start, l_start: start, l_len: 1, l_pid: 0 }
 }
 
 fn try_lock(file: BorrowedFd<'_>, start: libc::off_t) -> io::Result<bool> {

@@ -20,7 +20,7 @@ use crate::programs::{self, Program};
 use crate::state::layout::{self, Layout};
 use crate::supervisor::keeper::{KeeperLink, LONGEST_COMPLAINT};
 use crate::supervisor::lock::{self, Holders, Lock};
-use crate::supervisor::reply::{self, Answer, Reply};
+use crate::supervisor::reply;
 use crate::sys::{clone, exec, fs, inherit, pidfd, process, socket};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, setsid};
@@ -33,6 +33,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+pub use crate::supervisor::reply::{Answer, Reply};
 
 /// A supervisor's word 0; its others are those of [`Birth::from_words`].
 pub const SUPERVISOR: &str = "podrun:supervisor";
@@ -160,7 +162,10 @@ pub fn first(identity: &Identity, view: OwnedFd) -> Result<Reply> {
     });
     let child = child.context(|| "cannot clone the keeper").map_err(|error| {
         let hint = error.errno().map(io::Error::from_raw_os_error).as_ref().and_then(Entry::hint);
-        hint.into_iter().fold(error, |error, hint| error.hint(hint))
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
     })?;
     Ok(Reply::new(ours, child, log_path(identity)))
 }
