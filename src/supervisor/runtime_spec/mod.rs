@@ -34,7 +34,6 @@ use crate::model::image::ImageConfig;
 use crate::model::podspec::{ContainerSpec, PodSpec, SeccompProfile};
 use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Root, Spec};
 use std::collections::HashMap;
-use std::path::Path;
 
 /// What the spec calls its version.
 const SPEC_VERSION: &str = "1.2.0";
@@ -52,8 +51,6 @@ pub struct Request<'a> {
     pub image: &'a ImageConfig,
     /// [`user_to_resolve`], resolved by the image's files.
     pub user: &'a User,
-    /// The root file system's directory on the host.
-    pub root: &'a Path,
     /// The host.
     pub facts: &'a Facts,
 }
@@ -61,7 +58,8 @@ pub struct Request<'a> {
 /// A container's runtime spec, and what goes with it.
 #[derive(Debug)]
 pub struct Built {
-    /// The spec, without `linux.seccomp`.
+    /// The spec, without `linux.seccomp` and with any `root.path`: that is set when the container is made over its
+    /// image's layers.
     pub spec: Spec,
     /// The JSON text of `linux.seccomp`; none for no filter.
     pub seccomp: Option<String>,
@@ -93,7 +91,7 @@ fn try_build(request: &Request<'_>) -> Result<Built> {
         _ => None,
     };
     let mut root = Root::default();
-    root.set_path(request.root.to_owned()).set_readonly(Some(security.read_only_root_filesystem));
+    root.set_path("rootfs".into()).set_readonly(Some(security.read_only_root_filesystem));
     let mut spec = Spec::default();
     spec.set_version(SPEC_VERSION.to_owned())
         .set_root(Some(root))
