@@ -29,8 +29,11 @@ pub(super) fn rotate(directory: &Path, restart: u32, now: Duration, most: usize)
     // A second may see several rotations, and the clock may have been set back.
     let stamp = time::compact(newest.map_or(0, |newest| newest + 1).max(now.as_secs()));
     let name = format!("{restart}.log.{stamp}");
-    std::fs::rename(current, directory.join(&name))?;
-    rotated.push(name);
+    match std::fs::rename(current, directory.join(&name)) {
+        Ok(()) => rotated.push(name),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {} // somebody has removed it
+        Err(error) => return Err(error),
+    }
     let surplus = rotated.len().saturating_sub(most.saturating_sub(1));
     rotated[..surplus].iter().try_for_each(|name| remove(&directory.join(name)))
 }

@@ -89,6 +89,9 @@ impl LogFile {
 /// Cuts off what is there of a torn last record. Returns the length, and stream and partiality of the last whole record.
 fn mend(file: &File) -> io::Result<(u64, Option<(Stream, bool)>)> {
     let length = file.metadata()?.len();
+    if length == 0 {
+        return Ok((0, None));
+    }
     // The last whole record and most of a torn one fit.
     let mut tail = vec![0; 2 * LONGEST_RECORD];
     let mut end = length;
