@@ -288,7 +288,13 @@ fn limits() {
     let container = ContainerSpec { resources, ..container() };
     let facts = Facts { limits_swap: false, ..facts() };
     let built = built_with(&container, &image(), &User::default(), &facts).unwrap();
-    let memory = linux_of(&built).resources().as_ref().unwrap().memory().as_ref().map(|m| m.swap());
+    let memory = linux_of(&built)
+        .resources()
+        .as_ref()
+        .unwrap()
+        .memory()
+        .as_ref()
+        .map(oci_spec::runtime::LinuxMemory::swap);
     assert_eq!(memory, Some(None));
 }
 
