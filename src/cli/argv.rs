@@ -17,7 +17,7 @@ pub struct Glance {
     pub command: OsString,
     /// The subcommand's own subcommand, as `create` of `pod create`; empty where there is none.
     pub subcommand: OsString,
-    /// `--share-pid` stands behind the command.
+    /// A word behind the command makes `pod create` make what can see this process: `--share-pid`, or a manifest.
     pub shares_pid: bool,
     /// `--log`.
     pub log: Option<PathBuf>,
@@ -33,7 +33,7 @@ impl Glance {
         while let Some(word) = words.next() {
             let Some(flag) = word.as_bytes().strip_prefix(b"-") else {
                 glance.command = word.clone();
-                glance.shares_pid = words.clone().any(|w| w == "--share-pid" || w == "-share-pid");
+                glance.shares_pid = words.clone().any(|word| may_share_pid(word.as_bytes()));
                 glance.subcommand =
                     words.find(|w| !w.as_bytes().starts_with(b"-")).cloned().unwrap_or_default();
                 break;
@@ -53,14 +53,20 @@ impl Glance {
     }
 
     /// Whether processes of a container may come to see one of ours. The process that becomes a pod's pause is seen
-    /// only in a PID namespace that it shares.
+    /// only in a PID namespace that it shares, as a manifest may want it.
     pub fn enters_container(&self) -> bool {
-        match self.command.as_bytes() {
-            b"create" | b"run" | b"exec" => true,
-            b"pod" => self.shares_pid,
+        match (self.command.as_bytes(), self.subcommand.as_bytes()) {
+            (b"create" | b"run" | b"exec", _) | (b"pod", b"exec" | b"run" | b"apply") => true,
+            (b"pod", b"create") => self.shares_pid,
             _ => false,
         }
     }
+}
+
+fn may_share_pid(word: &[u8]) -> bool {
+    let flag = word.strip_prefix(b"-").map(|rest| rest.strip_prefix(b"-").unwrap_or(rest));
+    // The other short flag of `pod create` takes a value, so that `f` begins its word.
+    flag.is_some_and(|flag| flag == b"share-pid" || flag.starts_with(b"f"))
 }
 
 fn split_value(flag: &[u8]) -> (&[u8], Option<&[u8]>) {
@@ -164,7 +170,20 @@ mod tests {
         assert_eq!((pod.command.as_bytes(), pod.subcommand.as_bytes()), (&b"pod"[..], &b"create"[..]));
         assert_eq!(pod.log.as_deref(), Some("b".as_ref()));
         assert!(!pod.enters_container());
-        assert!(Glance::at(&words("pod create shop --share-pid")).enters_container());
+        for line in [
+            "pod create shop --share-pid",
+            "pod create -f x",
+            "pod create -n a -fx",
+            "pod create --filename=x",
+            "pod run -f x",
+            "pod apply -f x",
+            "pod exec shop -- sh",
+        ] {
+            assert!(Glance::at(&words(line)).enters_container(), "{line}");
+        }
+        for line in ["pod delete -f x", "pod logs -f x", "pod list", "image import x"] {
+            assert!(!Glance::at(&words(line)).enters_container(), "{line}");
+        }
         assert!(!Glance::at(&words("--root create state x")).enters_container());
         assert_eq!(Glance::at(&words("--version")), Glance::default());
         assert_eq!(Glance::at(&words("--log")), Glance::default());

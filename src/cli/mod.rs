@@ -17,6 +17,7 @@ pub mod output;
 pub mod pod;
 pub mod seal;
 mod usage;
+mod yaml;
 
 #[cfg(test)]
 mod tests;
@@ -42,7 +43,7 @@ pub const SPEC_VERSION: &str = "1.3.0";
     version = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0"),
     disable_version_flag = true,
     args_override_self = true,
-    after_help = "Example:\n  podrun pod create shop\n  podrun run --bundle web --pod shop web"
+    after_help = "Example:\n  podrun image import busybox.tar busybox\n  podrun pod run -f shop.yaml\n  podrun run --bundle web web"
 )]
 pub struct Cli {
     /// Options that stand before the command.

@@ -78,6 +78,11 @@ impl Table {
         print(&self.render(width.filter(|columns| *columns > 0)))
     }
 
+    /// The table as text, with every character.
+    pub fn whole(&self) -> String {
+        self.render(None)
+    }
+
     /// The table as text; with a width, the widest columns are cut until a line fits.
     fn render(&self, width: Option<usize>) -> String {
         let columns = self.rows.first().map_or(0, Vec::len);

@@ -361,8 +361,8 @@ fn pod_lines() {
         --cgroup-parent /p --memory 64Mi --cpus 1.5 --pids 9";
     let Command::Pod(pod::PodCommand::Create(args)) = command(line) else { panic!("{line}") };
     assert_eq!(
-        (args.name.as_str(), args.namespace.as_str(), args.hostname.as_deref()),
-        ("shop", "prod", Some("h"))
+        (args.name, args.namespace, args.hostname.as_deref()),
+        ("shop".parse().ok(), "prod".parse().ok(), Some("h"))
     );
     assert_eq!((args.network, args.share_pid), (crate::pod::Network::Host, true));
     let volumes = ["data=emptyDir,medium=Memory,sizeLimit=64Mi", "site=hostPath:/srv"];
@@ -373,16 +373,6 @@ fn pod_lines() {
     assert_eq!((args.memory, args.cpus, args.pids), (Some(64 << 20), Some(1500), Some(9)));
 
     let target = || pod::PodArgs { pod: "shop".parse().unwrap(), namespace: "default".parse().unwrap() };
-    let names = ["shop", "stall"].map(|name| name.parse().unwrap()).to_vec();
-    let delete = |force, grace_period| {
-        let namespace = "default".parse().unwrap();
-        pod::PodCommand::Delete(pod::delete::DeleteArgs {
-            force,
-            grace_period,
-            pods: names.clone(),
-            namespace,
-        })
-    };
     let kill =
         |signal| pod::PodCommand::Kill(pod::kill::KillArgs { target: target(), signal: Signal(signal) });
     let list = |output, all_namespaces| {
@@ -398,12 +388,15 @@ fn pod_lines() {
             ),
             ("pod kill shop", kill(15)),
             ("pod kill shop 9", kill(9)),
-            ("pod delete shop pod/stall", delete(false, 30)),
-            ("pod delete shop stall --force", delete(true, 30)),
-            ("pod delete --grace-period 1 shop stall", delete(false, 1)),
             ("pod list", list(None, false)),
             ("pod list -A -o wide", list(Some(pod::list::Form::Wide), true)),
             ("pod list -o json", list(Some(pod::list::Form::Json), false)),
+            ("pod list -o yaml", list(Some(pod::list::Form::Yaml), false)),
+            ("pod start pod/shop", pod::PodCommand::Start(pod::start::StartArgs { target: target() })),
+            (
+                "pod stop shop --grace-period -1",
+                pod::PodCommand::Stop(pod::stop::StopArgs { target: target(), grace_period: Some(-1) }),
+            ),
         ]
         .map(|(line, want)| (line.to_owned(), Command::Pod(want)))
         .into(),
@@ -443,6 +436,79 @@ fn images() {
 }
 
 #[test]
+fn pod_lines_with_manifests() {
+    let file = |args: &str| match command(args) {
+        Command::Pod(pod::PodCommand::Create(args)) => (args.file, args.namespace, args.ignore_unsupported),
+        Command::Pod(pod::PodCommand::Run(args)) => {
+            (Some(args.file), args.namespace, args.ignore_unsupported)
+        }
+        Command::Pod(pod::PodCommand::Apply(args)) => {
+            (Some(args.file), args.namespace, args.ignore_unsupported)
+        }
+        Command::Pod(pod::PodCommand::Delete(args)) => (args.file, args.namespace, args.force),
+        other => panic!("{args}: {other:?}"),
+    };
+    let prod = "prod".parse().ok();
+    for verb in ["create", "run", "apply", "delete"] {
+        for flag in ["-f shop.yaml", "-fshop.yaml", "--filename shop.yaml", "--filename=shop.yaml"] {
+            assert_eq!(
+                file(&format!("pod {verb} {flag}")),
+                (path("shop.yaml"), None, false),
+                "{verb} {flag}"
+            );
+        }
+        assert_eq!(file(&format!("pod {verb} -n prod -f -")), (path("-"), prod.clone(), false), "{verb}");
+    }
+    for verb in ["create", "run", "apply"] {
+        assert_eq!(file(&format!("pod {verb} -f a --ignore-unsupported")), (path("a"), None, true), "{verb}");
+    }
+    let Command::Pod(pod::PodCommand::Run(run)) = command("pod run -d -f a") else { panic!() };
+    assert!(run.detach && !run.rm);
+    let Command::Pod(pod::PodCommand::Run(run)) = command("pod run --rm -f a") else { panic!() };
+    assert!(run.rm && !run.detach);
+}
+
+#[test]
+fn pod_delete_lines() {
+    let line = |line: &str| match command(line) {
+        Command::Pod(pod::PodCommand::Delete(args)) => {
+            (args.pods.len(), args.force, args.now, args.grace_period)
+        }
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(line("pod delete shop pod/stall"), (2, false, false, None));
+    assert_eq!(line("pod delete shop stall --force"), (2, true, false, None));
+    assert_eq!(line("pod delete shop --force --grace-period=0"), (1, true, false, Some(0)));
+    assert_eq!(line("pod delete --grace-period 1 shop stall"), (2, false, false, Some(1)));
+    assert_eq!(line("pod delete --grace-period -1 shop"), (1, false, false, Some(-1)));
+    assert_eq!(line("pod delete --now shop"), (1, false, true, None));
+}
+
+#[test]
+fn pod_exec_and_wait_lines() {
+    let Command::Pod(pod::PodCommand::Exec(args)) =
+        command("pod exec -it pod/shop -c web -n prod -- sh -c id --")
+    else {
+        panic!()
+    };
+    assert!(args.stdin && args.tty);
+    assert_eq!((args.pod.as_str(), args.container.as_deref()), ("shop", Some("web")));
+    assert_eq!((args.namespace.as_str(), args.command), ("prod", words("sh -c id --")));
+    let Command::Pod(pod::PodCommand::Exec(args)) = command("pod exec shop -- ls") else { panic!() };
+    assert!(!args.stdin && !args.tty && args.container.is_none());
+
+    let Command::Pod(pod::PodCommand::Wait(args)) =
+        command("pod wait a b --for=condition=Ready --timeout -1s")
+    else {
+        panic!()
+    };
+    assert_eq!((args.pods.len(), args.goal), (2, pod::wait::Goal::Condition("Ready", true)));
+    assert_eq!(args.timeout, Duration::from_secs(7 * 24 * 3600));
+    let Command::Pod(pod::PodCommand::Wait(args)) = command("pod wait a --for delete") else { panic!() };
+    assert_eq!((args.goal, args.timeout), (pod::wait::Goal::Delete, Duration::from_secs(30)));
+}
+
+#[test]
 fn usage_errors() {
     let table = [
         ("create", "the following required arguments were not provided: <ID>"),
@@ -476,7 +542,7 @@ fn usage_errors() {
         ("stat c1", "unrecognized subcommand 'stat'"),
         ("pod crate x", "unrecognized subcommand 'crate'"),
         ("pod create", "the following required arguments were not provided: <NAME>"),
-        ("pod create Shop", "invalid value 'Shop' for '<NAME>': invalid name \"Shop\""),
+        ("pod create Shop", "invalid value 'Shop' for '[NAME]': invalid name \"Shop\""),
         (
             "pod create shop --memory 1Mb",
             "invalid value '1Mb' for '--memory <QUANTITY>': invalid quantity \"1Mb\": unknown suffix \"Mb\"",
@@ -487,6 +553,21 @@ fn usage_errors() {
         ),
         ("pod create shop --sysctl a", "invalid value 'a' for '--sysctl <NAME=VALUE>': \"a\" has no value"),
         ("pod delete", "the following required arguments were not provided: <POD>..."),
+        ("pod create shop -f shop.yaml", "the argument '[NAME]' cannot be used with '--filename <FILE>'"),
+        (
+            "pod create -f shop.yaml --network host",
+            "the argument '--filename <FILE>' cannot be used with '--network <NETWORK>'",
+        ),
+        ("pod run", "the following required arguments were not provided: --filename <FILE>"),
+        ("pod run -d --rm -f a", "the argument '--detach' cannot be used with '--rm'"),
+        ("pod delete shop --now --force", "the argument '--now' cannot be used with '--force'"),
+        ("pod exec shop", "the following required arguments were not provided: <CMD>..."),
+        ("pod exec shop ls", "unexpected argument 'ls' found"),
+        ("pod wait shop", "the following required arguments were not provided: --for <WHAT>"),
+        (
+            "pod wait shop --for=phase=Done",
+            "invalid value 'phase=Done' for '--for <WHAT>': cannot wait for \"phase=Done\": there is no such phase",
+        ),
         (
             "image import a.tar Web",
             "invalid value 'Web' for '[NAME]': invalid image name \"Web\": \

@@ -2,12 +2,47 @@
 
 use crate::container::Host;
 use crate::error::Result;
-use crate::image::InUse;
+use crate::image::{Image, InUse, Store};
+use crate::model::image::ImageName;
+use crate::pod::{self, Pod};
 
-/// What `image remove` and `image prune` must leave. Asked while no lease is held, so that no pod is being made.
+/// What `image remove` and `image prune` must leave: the images that pods' containers were made of, and those that they
+/// would be made of again. Asked while no lease is held, so that no pod is being made.
 ///
 /// # Errors
-/// When the records cannot be read.
-pub fn in_use(_host: &Host) -> Result<InUse> {
-    Ok(InUse::default()) // no pod on record is made from an image yet
+/// When the records or the store cannot be read.
+pub fn in_use(host: &Host) -> Result<InUse> {
+    let mut used = InUse::default();
+    let images = Store::new(&host.layout).list()?;
+    for pod in pod::list(&host.layout)? {
+        let (names, ids) = wanted(&pod);
+        let is_wanted =
+            |image: &&Image| ids.contains(&image.id) || names.iter().any(|name| is_called(image, name));
+        for image in images.iter().filter(is_wanted) {
+            used.images.entry(image.id.clone()).or_insert_with(|| format!("pod {:?}", pod.name().as_str()));
+            used.layers.extend(image.layers.iter().cloned());
+        }
+    }
+    Ok(used)
+}
+
+/// Names in the pod's manifest and ids in its status; none of a bare or a half-made pod.
+fn wanted(pod: &Pod) -> (Vec<ImageName>, Vec<String>) {
+    let spec = pod.spec().ok();
+    let status = pod.status().ok().flatten();
+    let names =
+        spec.iter().flat_map(|spec| &spec.containers).filter_map(|container| container.image.parse().ok());
+    let ids = status
+        .iter()
+        .flat_map(|status| &status.containers)
+        .filter_map(|container| container.image_id.clone());
+    (names.collect(), ids.collect())
+}
+
+/// Whether the name leads to the image: a digest alone says which, where there is one.
+fn is_called(image: &Image, name: &ImageName) -> bool {
+    match name.digest() {
+        Some(digest) => image.digests.iter().any(|known| known == digest),
+        None => image.names.contains(name),
+    }
 }

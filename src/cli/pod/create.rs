@@ -1,27 +1,43 @@
 //! `pod create`
 
+use super::collected_pods;
+use super::make::{self, Checked};
+use super::manifests::{self, Reading};
 use crate::cli::args::pod_name;
 use crate::cli::{Globals, output};
-use crate::container::CgroupManager;
+use crate::container::{CgroupManager, Host};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::{PodName, PodNamespace};
 use crate::model::quantity;
 use crate::model::volume::VolumeSpec;
 use crate::pod::{self, CreateRequest, Network};
+use std::path::{Path, PathBuf};
 
-/// Make a bare pod: namespaces, volumes, cgroup and pause
+/// Make a pod, from a manifest or a bare one
 ///
-/// Prints the pod's uid. Containers join it by `podrun create --pod NAME`.
+/// With --filename the pods of a manifest are made, containers and all, and wait for `podrun pod start`. With NAME a bare
+/// pod is made (namespaces, volumes, cgroup and pause), whose uid is printed; containers join it by `podrun create --pod
+/// NAME`.
 #[derive(Debug, PartialEq, clap::Args)]
-#[command(after_help = "Example:\n  podrun pod create shop --memory 256Mi --volume data=emptyDir --volume \
-    site=hostPath:/srv/site,type=Directory")]
+#[command(
+    override_usage = "podrun pod create --filename <FILE>\n       podrun pod create [OPTIONS] <NAME>",
+    after_help = "Example:\n  podrun pod create -f shop.yaml\n  podrun pod create shop --memory 256Mi --volume \
+        data=emptyDir --volume site=hostPath:/srv/site,type=Directory"
+)]
 pub struct CreateArgs {
-    /// The pod's name
-    #[arg(value_name = "NAME", value_parser = pod_name)]
-    pub name: PodName,
-    /// Namespace of the name
-    #[arg(short, long, value_name = "NS", default_value = "default")]
-    pub namespace: PodNamespace,
+    /// The bare pod's name
+    #[arg(value_name = "NAME", value_parser = pod_name, required_unless_present = "file")]
+    pub name: Option<PodName>,
+    /// Manifest of one or more pods, in YAML or JSON; - is stdin
+    #[arg(short, long = "filename", value_name = "FILE", conflicts_with_all = ["name", "hostname", "network",
+        "volumes", "share_pid", "sysctls", "cgroup_parent", "memory", "cpus", "pids"])]
+    pub file: Option<PathBuf>,
+    /// Warn of fields of the manifest that are not supported yet, and go on
+    #[arg(long, requires = "file")]
+    pub ignore_unsupported: bool,
+    /// Namespace of the name, and of manifests that have none
+    #[arg(short, long, value_name = "NS")]
+    pub namespace: Option<PodNamespace>,
     /// Host name; the pod's name if there is none
     #[arg(long, value_name = "HOSTNAME")]
     pub hostname: Option<String>,
@@ -64,14 +80,37 @@ fn sysctl(text: &str) -> Result<(String, String)> {
 }
 
 impl CreateArgs {
-    /// Makes the pod and prints its uid.
+    /// Makes the pods and says so.
     ///
     /// # Errors
-    /// Those of [`pod::create()`], or when stdout cannot be written.
+    /// Those of [`pod::create()`] and of making a manifest pod, or when stdout cannot be written.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
+        let host = globals.host()?;
+        match (&self.file, &self.name) {
+            (Some(file), _) => self.of_manifests(&host, file)?,
+            (None, Some(name)) => self.bare(&host, name)?,
+            (None, None) => return Err(Error::new(Kind::Usage, "neither a manifest nor a name is given")),
+        }
+        Ok(0)
+    }
+
+    fn of_manifests(&self, host: &Host, file: &Path) -> Result<()> {
+        let reading = Reading {
+            namespace: self.namespace.as_ref(),
+            ignore_unsupported: self.ignore_unsupported,
+            ..Reading::default()
+        };
+        let checked = Checked::new(host, manifests::read(file, reading)?)?;
+        collected_pods("create", checked.manifests(), |manifest| {
+            let pod = make::make(host, manifest)?;
+            output::print(&format!("pod/{} created\n", pod.name()))
+        })
+    }
+
+    fn bare(&self, host: &Host, name: &PodName) -> Result<()> {
         let request = CreateRequest {
-            name: self.name.clone(),
-            namespace: self.namespace.clone(),
+            name: name.clone(),
+            namespace: self.namespace.clone().map_or_else(|| "default".parse(), Ok)?,
             hostname: self.hostname.clone(),
             network: self.network,
             volumes: self.volumes.clone(),
@@ -83,12 +122,10 @@ impl CreateArgs {
             cpu_shares: None,
             pids: self.pids,
         };
-        let host = globals.host()?;
         if host.cgroups == CgroupManager::Disabled {
             return Err(Error::user("a pod needs a cgroup").hint("leave out --cgroup-manager disabled"));
         }
         let uid = pod::create(&host.layout, &request)?;
-        output::print(&format!("{uid}\n"))?;
-        Ok(0)
+        output::print(&format!("{uid}\n"))
     }
 }

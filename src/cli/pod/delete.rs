@@ -1,97 +1,94 @@
 //! `pod delete`
 
-use super::views;
+use super::manifests::{self, Reading};
+use super::remove::{self, How};
+use super::stop;
 use crate::cli::args::pod_name;
-use crate::cli::{Globals, collected};
-use crate::container::{self, Host};
-use crate::error::{Kind, Result};
-use crate::model::ids::{ContainerId, PodName, PodNamespace};
-use crate::model::sandbox::ContainerView;
-use crate::pod::{self, Pod, PodRef};
-use std::time::{Duration, Instant};
-
-/// How often it is looked whether the containers have ended.
-const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+use crate::cli::{Globals, collected, output};
+use crate::container::Host;
+use crate::error::{Error, Kind, Result};
+use crate::model::ids::{PodName, PodNamespace};
+use crate::pod::{self, PodRef};
+use std::path::PathBuf;
 
 /// Stop pods and remove everything of theirs
 ///
-/// Containers get SIGTERM, after the grace period SIGKILL. When this returns, containers, pause, mounts, cgroups and
-/// volumes are gone; what a hostPath volume showed stays.
+/// Containers get their stop signal, after the grace period SIGKILL. When this returns, containers, supervisor, pause,
+/// mounts, cgroups, volumes and logs are gone; what a hostPath volume showed stays.
 #[derive(Debug, PartialEq, clap::Args)]
-#[command(after_help = "Example:\n  podrun pod delete shop\n  podrun pod delete --force shop stall")]
+#[command(
+    after_help = "Example:\n  podrun pod delete shop\n  podrun pod delete --force shop stall\n  podrun pod delete -f \
+    shop.yaml"
+)]
 pub struct DeleteArgs {
     /// Kill at once; a pod that is not there is no error
     #[arg(long)]
     pub force: bool,
-    /// Seconds that containers have to end by themselves
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, conflicts_with = "force")]
-    pub grace_period: u32,
+    /// Seconds that containers have to end by themselves; the manifest's, or 30, if left out or below 0
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub grace_period: Option<i64>,
+    /// The same as --grace-period 1
+    #[arg(long, conflicts_with_all = ["force", "grace_period"])]
+    pub now: bool,
     /// The pods: NAME, pod/NAME or pods/NAME
-    #[arg(value_name = "POD", required = true, value_parser = pod_name)]
+    #[arg(value_name = "POD", required_unless_present = "file", value_parser = pod_name)]
     pub pods: Vec<PodName>,
-    /// Their namespace
-    #[arg(short, long, value_name = "NS", default_value = "default")]
-    pub namespace: PodNamespace,
+    /// Manifest that names the pods; - is stdin
+    #[arg(short, long = "filename", value_name = "FILE", conflicts_with = "pods")]
+    pub file: Option<PathBuf>,
+    /// Namespace of the names, and of manifests that have none
+    #[arg(short, long, value_name = "NS")]
+    pub namespace: Option<PodNamespace>,
 }
 
 impl DeleteArgs {
-    /// Deletes every pod, also when one of them fails.
+    /// Deletes every pod, also when one of them fails, and says so.
     ///
     /// # Errors
     /// All that could not be removed.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let host = globals.host_of_existing()?;
-        let errors = self.pods.iter().filter_map(|name| self.delete(&host, name).err()).collect();
-        collected(|count| format!("cannot delete {count} of {} pods", self.pods.len()), errors)?;
+        let how = self.how()?;
+        let pods = self.references()?;
+        let errors = pods.iter().filter_map(|pod| self.delete(&host, pod, how).err()).collect();
+        collected(|count| format!("cannot delete {count} of {} pods", pods.len()), errors)?;
         Ok(0)
     }
 
-    fn delete(&self, host: &Host, name: &PodName) -> Result<()> {
-        let reference = PodRef { namespace: self.namespace.clone(), name: name.clone() };
-        let opened = pod::open(&host.layout, &reference).and_then(|mut pod| pod.begin_delete().map(|()| pod));
-        let pod = match opened {
+    fn how(&self) -> Result<How> {
+        match (self.force, stop::seconds(self.grace_period)) {
+            (true, Some(1..)) => Err(Error::new(
+                Kind::Usage,
+                "--force and --grace-period greater than 0 cannot be specified together",
+            )),
+            (true, _) => Ok(How::Forced),
+            (false, _) if self.now => Ok(How::Gracefully(Some(1))),
+            (false, grace) => Ok(How::Gracefully(grace)),
+        }
+    }
+
+    fn references(&self) -> Result<Vec<PodRef>> {
+        let namespace = self.namespace.clone().map_or_else(|| "default".parse(), Ok)?;
+        let Some(file) = &self.file else {
+            let reference = |name: &PodName| PodRef { namespace: namespace.clone(), name: name.clone() };
+            return Ok(self.pods.iter().map(reference).collect());
+        };
+        let reading =
+            Reading { namespace: self.namespace.as_ref(), ignore_unsupported: true, names_only: true };
+        Ok(manifests::read_all(file, reading)?.iter().map(super::make::reference).collect())
+    }
+
+    fn delete(&self, host: &Host, reference: &PodRef, how: How) -> Result<()> {
+        let mut pod = match pod::open(&host.layout, reference) {
             Err(error) if error.kind() == Kind::NotFound && self.force => return Ok(()),
             other => other?,
         };
-        let grace = if self.force { Duration::ZERO } else { Duration::from_secs(self.grace_period.into()) };
-        let mut errors = Vec::new();
-        errors.extend(end_containers(host, &pod, grace).err());
-        errors.extend(pod.finish_delete().err());
-        collected(|_| format!("cannot delete pod {:?}", name.as_str()), errors)
-    }
-}
-
-/// Stops and deletes the pod's containers. The pod takes no new ones by now.
-fn end_containers(host: &Host, pod: &Pod, grace: Duration) -> Result<()> {
-    let containers = views(pod.uid(), &container::list(host)?);
-    if !grace.is_zero() {
-        stop(host, &containers, grace)?;
-    }
-    let delete = |view| container::delete(host, &id(view)?, true);
-    let errors = containers.iter().filter_map(|view| delete(view).err()).collect();
-    collected(|count| format!("cannot delete {count} containers"), errors)
-}
-
-/// Asks the containers to end, and waits until they have or the time is over.
-fn stop(host: &Host, containers: &[ContainerView], grace: Duration) -> Result<()> {
-    let deadline = Instant::now() + grace;
-    let mut waiting = Vec::new();
-    for view in containers.iter().filter(|view| view.pid.is_some()) {
-        let id = id(view)?;
-        // One that has ended meanwhile is what we want.
-        if container::kill(host, &id, libc::SIGTERM, false).is_ok() {
-            waiting.push(id);
+        match remove::remove(host, &mut pod, how) {
+            // Another command was faster.
+            Err(error) if error.kind() == Kind::NotFound && self.force => return Ok(()),
+            other => other?,
         }
+        let word = if how == How::Forced { "force deleted" } else { "deleted" };
+        output::print(&format!("pod {:?} {word}\n", reference.name.as_str()))
     }
-    loop {
-        waiting.retain(|id| container::state(host, id).is_ok_and(|state| state.pid > 0));
-        if waiting.is_empty() || Instant::now() >= deadline {
-            return Ok(());
-        }
-        std::thread::sleep(PAUSE_BETWEEN_LOOKS);
-    }
-}
-
-fn id(view: &ContainerView) -> Result<ContainerId> {
-    view.id.parse()
 }

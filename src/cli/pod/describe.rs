@@ -1,16 +1,20 @@
 //! `pod describe`
 
-use super::{PodArgs, Seen};
+use super::details::{self, Facts};
+use super::{PodArgs, Seen, now};
 use crate::cgroup;
 use crate::cli::{Globals, output};
 use crate::error::{Context, Result};
+use crate::model::podspec::PodSpec;
 use crate::model::time;
+use crate::pod::PodKind;
 use serde_json::Value;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Show a pod to people: what it has, and who shares which namespace
+/// Show a pod to people: what it has, what it does, and who shares which namespace
+///
+/// Of a manifest pod also its containers and the latest events.
 #[derive(Debug, PartialEq, clap::Args)]
 #[command(after_help = "Example:\n  podrun pod describe shop")]
 pub struct DescribeArgs {
@@ -28,26 +32,50 @@ impl DescribeArgs {
         let seen = self.target.open(&globals.host_of_existing()?)?;
         let state = seen.pod.state(&seen.containers)?;
         let state = serde_json::to_value(state).context(|| "cannot describe the pod")?;
-        let mut text = String::new();
-        for (title, value) in facts(&seen, &state) {
-            for (index, line) in value.lines().enumerate() {
-                let title = if index == 0 { title } else { "" };
-                text.push_str(format!("{title:<11}{line}\n").as_str());
-            }
+        let mut facts = facts(&seen, &state);
+        // A half-made pod has none.
+        let spec = if seen.pod.kind() == PodKind::Manifest { seen.pod.spec().ok() } else { None };
+        facts.extend(spec.iter().flat_map(|spec| details::facts(spec, seen.status.as_ref())));
+        let mut text = listed("", &facts);
+        text.extend(spec.iter().map(|spec| containers(spec, &seen)));
+        if let Some(status) = seen.status.as_ref().filter(|status| !status.events.is_empty()) {
+            text.push_str(&format!("\nEvents\n{}", details::events(&status.events, now()).whole()));
         }
-        text.push('\n');
+        text.push_str("\nNamespaces\n");
         text.push_str(&draw(&members(&seen, &state), KINDS.map(|kind| inode("self", kind))));
         output::print(&text)?;
         Ok(0)
     }
 }
 
-fn facts(seen: &Seen, state: &Value) -> Vec<(&'static str, String)> {
+/// One title a line, and beside it what there is to say, which may be several lines.
+fn listed(indent: &str, facts: &Facts) -> String {
+    let width = facts.iter().map(|(title, _)| title.len()).max().unwrap_or(0) + 2;
+    let mut text = String::new();
+    for (title, value) in facts {
+        for (index, line) in value.lines().enumerate() {
+            let title = if index == 0 { title } else { "" };
+            text.push_str(format!("{indent}{title:<width$}{line}\n").as_str());
+        }
+    }
+    text
+}
+
+fn containers(spec: &PodSpec, seen: &Seen) -> String {
+    let mut text = "\nContainers\n".to_owned();
+    for container in &spec.containers {
+        let status = seen.status.as_ref().and_then(|status| status.container(container.name.as_str()));
+        text.push_str(format!("  {}\n", container.name).as_str());
+        text.push_str(&listed("    ", &details::container(container, status, now())));
+    }
+    text
+}
+
+fn facts(seen: &Seen, state: &Value) -> Facts {
     let text = |key: &str| state[key].as_str().unwrap_or_default().to_owned();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let created = seen.pod.created().map_or_else(
         || "unknown: the pod is not whole".to_owned(),
-        |at| format!("{}, {} ago", time::rfc3339(at), time::age(now.saturating_sub(at))),
+        |at| format!("{}, {} ago", time::rfc3339(at), time::age(now().saturating_sub(at))),
     );
     let phase =
         if seen.pod.is_deleting() { format!("{}, being deleted", text("phase")) } else { text("phase") };
@@ -106,10 +134,7 @@ fn limits(cgroup_path: &str) -> String {
 /// `memory 64Mi` for a number of bytes; none for `max` or what v1 says in its place, a number near 2^63.
 fn memory_limit(text: &str) -> Option<String> {
     let bytes: u64 = text.parse().ok().filter(|bytes| *bytes < 1 << 60)?;
-    let units = [(30, "Gi"), (20, "Mi"), (10, "Ki")];
-    let unit = units.into_iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
-    let (shift, name) = unit.unwrap_or((0, ""));
-    Some(format!("memory {}{name}", bytes >> shift))
+    Some(format!("memory {}", details::quantity(bytes)))
 }
 
 /// `1.5 CPUs` for a quota and a period; none where the quota is `max` or -1.

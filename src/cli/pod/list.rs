@@ -1,17 +1,17 @@
 //! `pod list`
 
-use super::Seen;
-use crate::cli::Globals;
+use super::summary::Summary;
+use super::{Seen, now, object};
 use crate::cli::output::{self, Table};
+use crate::cli::{Globals, yaml};
 use crate::container;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::ids::PodNamespace;
 use crate::model::sandbox::ContainerStatus;
 use crate::model::time;
-use crate::pod;
+use crate::pod::{self, PodKind};
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Form of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -20,7 +20,7 @@ pub enum Form {
     Wide,
     /// A Kubernetes v1.PodList.
     Json,
-    /// The same in YAML (not supported yet).
+    /// The same in YAML.
     Yaml,
     /// `pod/NAME` lines.
     Name,
@@ -45,7 +45,7 @@ pub struct ListArgs {
 struct Row {
     seen: Seen,
     state: Value,
-    status: String,
+    summary: Summary,
 }
 
 impl ListArgs {
@@ -54,17 +54,10 @@ impl ListArgs {
     /// # Errors
     /// When the records or /proc cannot be read, or stdout cannot be written.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
-        if self.output == Some(Form::Yaml) {
-            return Err(Error::user("-o yaml is not supported yet").hint("use -o json"));
-        }
         let rows = self.rows(globals)?;
         match self.output {
-            Some(Form::Json) => output::json(&json!({
-                "apiVersion": "v1",
-                "kind": "PodList",
-                "metadata": {},
-                "items": rows.iter().map(Row::object).collect::<Vec<_>>(),
-            }))?,
+            Some(Form::Json) => output::json(&objects(&rows)?)?,
+            Some(Form::Yaml) => output::print(&yaml::document(&objects(&rows)?))?,
             _ if rows.is_empty() => output::note(&self.nothing_found()),
             Some(Form::Name) => {
                 output::print(
@@ -81,7 +74,7 @@ impl ListArgs {
         let pods = pod::list(&host.layout)?;
         let containers = container::list(&host)?;
         let wanted = pods.into_iter().filter(|pod| self.all_namespaces || *pod.namespace() == self.namespace);
-        wanted.map(|pod| Row::new(Seen::new(pod, &containers))).collect()
+        wanted.map(|pod| Row::new(Seen::new(&host, pod, &containers)?)).collect()
     }
 
     fn nothing_found(&self) -> String {
@@ -120,31 +113,38 @@ impl ListArgs {
     }
 }
 
+/// A v1.PodList.
+fn objects(rows: &[Row]) -> Result<Value> {
+    let items = rows.iter().map(Row::object).collect::<Result<Vec<_>>>()?;
+    Ok(json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items}))
+}
+
 impl Row {
     fn new(seen: Seen) -> Result<Self> {
         let state = serde_json::to_value(seen.pod.state(&seen.containers)?).unwrap_or_default();
-        let phase = state["phase"].as_str().unwrap_or_default().to_owned();
-        let status = if seen.pod.is_deleting() { "Terminating".to_owned() } else { phase };
-        Ok(Self { seen, state, status })
+        let summary = match &seen.status {
+            Some(status) => Summary::of(status, seen.pod.is_deleting(), now()),
+            None => summary(&seen, &state),
+        };
+        Ok(Self { seen, state, summary })
     }
 
     fn cells(&self) -> Vec<String> {
-        let containers = &self.seen.containers;
-        let ready = containers.iter().filter(|view| view.status == ContainerStatus::Running).count();
-        let restarts: u32 = containers.iter().map(|view| view.restart_count).sum();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let age = self.seen.pod.created().map(|created| time::age(now.saturating_sub(created)));
-        vec![
-            self.seen.pod.name().to_string(),
-            format!("{ready}/{}", containers.len()),
-            self.status.clone(),
-            restarts.to_string(),
-            age.unwrap_or_else(|| "<unknown>".to_owned()),
-        ]
+        let age = self.seen.pod.created().map(|created| time::age(now().saturating_sub(created)));
+        let Summary { ready, status, restarts } = self.summary.clone();
+        let age = age.unwrap_or_else(|| "<unknown>".to_owned());
+        vec![self.seen.pod.name().to_string(), ready, status, restarts, age]
     }
 
-    /// The pod as a v1.Pod: what of it there is without a manifest.
-    fn object(&self) -> Value {
+    fn object(&self) -> Result<Value> {
+        match self.seen.pod.kind() {
+            PodKind::Manifest => object::of(&self.seen),
+            PodKind::Bare => Ok(self.bare_object()),
+        }
+    }
+
+    /// A bare pod as a v1.Pod: what of it there is without a manifest.
+    fn bare_object(&self) -> Value {
         let state = &self.state;
         let statuses = state["containers"].as_array().into_iter().flatten().map(container_status);
         let names = self.seen.containers.iter().map(|view| json!({"name": view.name}));
@@ -169,6 +169,19 @@ impl Row {
                 "containerStatuses": statuses.collect::<Vec<_>>(),
             },
         })
+    }
+}
+
+/// Of a pod that nobody supervises.
+fn summary(seen: &Seen, state: &Value) -> Summary {
+    let containers = &seen.containers;
+    let ready = containers.iter().filter(|view| view.status == ContainerStatus::Running).count();
+    let restarts: u32 = containers.iter().map(|view| view.restart_count).sum();
+    let phase = state["phase"].as_str().unwrap_or_default();
+    Summary {
+        ready: format!("{ready}/{}", containers.len()),
+        status: if seen.pod.is_deleting() { "Terminating" } else { phase }.to_owned(),
+        restarts: restarts.to_string(),
     }
 }
 

@@ -1,40 +1,71 @@
-//! The pod face: bare pods, and what their containers are seen to do.
+//! The pod face: bare pods, manifest pods, and what their containers are seen to do.
 //!
-//! `pod` knows no containers and `container` no pods; here the two are brought together.
+//! `pod` knows no containers and `container` no pods; here the two are brought together. What a manifest pod's containers
+//! do is its supervisor's business, which commands ask and whose status they read.
 
+pub mod apply;
+pub mod choose;
 pub mod create;
 pub mod delete;
 pub mod describe;
+mod details;
+pub mod exec;
+mod foreground;
 pub mod kill;
 pub mod list;
+pub mod logs;
+mod make;
+mod manifests;
+mod object;
+mod pair;
+mod remove;
+pub mod run;
+#[cfg(test)]
+mod samples;
+pub mod start;
 pub mod state;
+pub mod stop;
+mod summary;
+pub mod wait;
+mod watch;
 
-use super::Globals;
 use super::args::pod_name;
+use super::{Globals, collected};
 use crate::container::{self, Host, PodToJoin, State, Status};
 use crate::error::{Context, Error, Result};
+use crate::manifest::Manifest;
 use crate::model::ids::{PodName, PodNamespace, PodUid};
 use crate::model::sandbox::{ContainerStatus, ContainerView, Sandbox};
-use crate::pod::{self, Pod, PodRef};
+use crate::model::status::PodStatus;
+use crate::pod::{self, Pod, PodKind, PodRef};
 use crate::report;
 use clap::Subcommand;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Make, look at and remove pods
+/// Run pods, look at them and remove them
 ///
-/// A pod is a set of namespaces, volumes and a cgroup that a pause process holds and containers join.
+/// A pod is a set of namespaces, volumes and a cgroup that a pause process holds and containers join. A manifest pod has
+/// its containers from a Kubernetes manifest, and a supervisor that runs them; into a bare pod the caller puts containers.
 #[derive(Debug, PartialEq, Subcommand)]
 #[command(
     defer = true,
-    after_help = "Example:\n  podrun pod create shop\n  podrun create --pod shop --bundle web web"
+    after_help = "Example:\n  podrun pod run -f shop.yaml\n  podrun pod apply -f shop.yaml\n  podrun pod logs shop"
 )]
 #[expect(missing_docs, reason = "each command is described at its Args, which is its help too")]
 pub enum PodCommand {
+    Run(run::RunArgs),
+    Apply(apply::ApplyArgs),
     Create(create::CreateArgs),
-    State(state::StateArgs),
-    List(list::ListArgs),
+    Start(start::StartArgs),
+    Stop(stop::StopArgs),
     Kill(kill::KillArgs),
     Delete(delete::DeleteArgs),
+    List(list::ListArgs),
     Describe(describe::DescribeArgs),
+    State(state::StateArgs),
+    Logs(logs::LogsArgs),
+    Exec(exec::ExecArgs),
+    Wait(wait::WaitArgs),
 }
 
 impl PodCommand {
@@ -44,14 +75,36 @@ impl PodCommand {
     /// Those of the command.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         match self {
+            Self::Run(args) => args.run(globals),
+            Self::Apply(args) => args.run(globals),
             Self::Create(args) => args.run(globals),
-            Self::State(args) => args.run(globals),
-            Self::List(args) => args.run(globals),
+            Self::Start(args) => args.run(globals),
+            Self::Stop(args) => args.run(globals),
             Self::Kill(args) => args.run(globals),
             Self::Delete(args) => args.run(globals),
+            Self::List(args) => args.run(globals),
             Self::Describe(args) => args.run(globals),
+            Self::State(args) => args.run(globals),
+            Self::Logs(args) => args.run(globals),
+            Self::Exec(args) => args.run(globals),
+            Self::Wait(args) => args.run(globals),
         }
     }
+}
+
+/// Does something to the pod of every manifest, in order. One that fails does not stop the others, as with kubectl.
+fn collected_pods(
+    verb: &str,
+    manifests: &[Manifest],
+    work: impl FnMut(&Manifest) -> Result<()>,
+) -> Result<()> {
+    let errors = manifests.iter().map(work).filter_map(Result::err).collect();
+    collected(|count| format!("cannot {verb} {count} of {} pods", manifests.len()), errors)
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// One pod of the command line.
@@ -66,11 +119,16 @@ pub struct PodArgs {
 }
 
 impl PodArgs {
-    /// Opens the pod and looks at its containers, with a new pause if the old one was killed.
-    fn open(&self, host: &Host) -> Result<Seen> {
+    /// Opens the pod.
+    fn find(&self, host: &Host) -> Result<Pod> {
         let reference = PodRef { namespace: self.namespace.clone(), name: self.pod.clone() };
-        let pod = pod::open(&host.layout, &reference)?;
-        Ok(Seen::new(pod, &container::list(host)?))
+        pod::open(&host.layout, &reference)
+    }
+
+    /// Opens the pod and looks at its containers, with a new pause or supervisor if the old one was killed.
+    fn open(&self, host: &Host) -> Result<Seen> {
+        let pod = self.find(host)?;
+        Seen::new(host, pod, &container::list(host)?)
     }
 }
 
@@ -79,39 +137,52 @@ impl PodArgs {
 struct Seen {
     pod: Pod,
     containers: Vec<ContainerView>,
+    /// What its supervisor says; none of a bare pod, and of one that is just being made.
+    status: Option<PodStatus>,
 }
 
 impl Seen {
     /// `all` may hold containers of others.
-    fn new(mut pod: Pod, all: &[State]) -> Self {
-        let containers = views(pod.uid(), all);
-        // Whoever only wants to look is still shown the pod as it is.
-        if let Err(error) = pod.heal(&containers) {
+    fn new(host: &Host, mut pod: Pod, all: &[State]) -> Result<Self> {
+        let containers = views(&pod, all);
+        let status = pair::status(host, &pod)?;
+        if pod.kind() == PodKind::Bare
+            && let Err(error) = pod.heal(&containers)
+        {
+            // Whoever only wants to look is still shown the pod as it is.
             report::warn(&error.to_string());
         }
-        Self { pod, containers }
+        Ok(Self { pod, containers, status })
     }
 }
 
 /// The containers of the pod.
-fn views(pod: Option<&PodUid>, all: &[State]) -> Vec<ContainerView> {
-    all.iter().filter(|state| pod.is_some() && state.pod.as_ref() == pod).map(view).collect()
+fn views(pod: &Pod, all: &[State]) -> Vec<ContainerView> {
+    let Some(uid) = pod.uid() else { return Vec::new() };
+    all.iter().filter(|state| state.pod.as_ref() == Some(uid)).map(|state| view(uid, state)).collect()
 }
 
-fn view(state: &State) -> ContainerView {
+/// Name and number of a manifest pod's container, whose id is `<pod-uid>.<name>.<restart>`.
+fn name_and_restart<'a>(uid: &PodUid, id: &'a str) -> Option<(&'a str, u32)> {
+    let (name, restart) = id.strip_prefix(uid.as_str())?.strip_prefix('.')?.rsplit_once('.')?;
+    Some((name, restart.parse().ok()?))
+}
+
+fn view(uid: &PodUid, state: &State) -> ContainerView {
     let status = match state.status {
         Status::Creating | Status::Created => ContainerStatus::Created,
         Status::Running => ContainerStatus::Running,
         Status::Paused => ContainerStatus::Paused,
         Status::Stopped => ContainerStatus::Stopped,
     };
+    let (name, restart_count) = name_and_restart(uid, &state.id).unwrap_or((&state.id, 0));
     ContainerView {
-        name: state.id.clone(),
+        name: name.to_owned(),
         id: state.id.clone(),
         pid: (state.pid > 0).then_some(state.pid),
         status,
         exit_code: None, // init's parent is the caller's subreaper, which alone is told
-        restart_count: 0,
+        restart_count,
         cgroup_path: state.cgroup_path.clone().unwrap_or_default(),
     }
 }
@@ -129,10 +200,14 @@ impl PodToJoin for NamedPod<'_> {
     fn open(&self) -> Result<Sandbox> {
         let open = || {
             let mut pod = pod::open(&self.host.layout, &self.reference)?;
+            if pod.kind() == PodKind::Manifest {
+                return Err(Error::user("it was made from a manifest, which alone says what runs in it")
+                    .hint("make a bare pod: podrun pod create NAME"));
+            }
             match pod.sandbox() {
                 Ok(sandbox) => Ok(sandbox),
                 // Containers are looked at in this case alone: usually the pause is there.
-                Err(_) if pod.heal(&views(pod.uid(), &container::list(self.host)?))? => pod.sandbox(),
+                Err(_) if pod.heal(&views(&pod, &container::list(self.host)?))? => pod.sandbox(),
                 Err(error) => Err(error),
             }
         };

@@ -1,0 +1,169 @@
+//! `pod run` in the foreground: one loop over the logs, the pod's status, its supervisor's life and our signals.
+
+use super::{pair, watch};
+use crate::cli::output;
+use crate::container::Host;
+use crate::error::{Context, Kind, Result};
+use crate::logs::{Query, Reader};
+use crate::model::status::PodStatus;
+use crate::pod::Pod;
+use crate::report;
+use crate::supervisor::control::{self, Request};
+use crate::sys::process;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+/// The signals that end a pod: the first one of them gracefully, the second at once.
+const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// A command that stays with a pod.
+pub struct Foreground {
+    signals: SignalFd,
+    asked_to_stop: u32,
+    /// What the supervisor was asked and has not answered yet.
+    asking: Vec<(Request, OwnedFd)>,
+}
+
+impl Foreground {
+    /// Catches the signals that end a pod.
+    ///
+    /// # Errors
+    /// Those of sigprocmask(2) and signalfd(2).
+    pub fn begin() -> Result<Self> {
+        let mask: SigSet = ENDING.into_iter().collect();
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None).context(|| "cannot block signals")?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .context(|| "cannot catch signals")?;
+        Ok(Self { signals, asked_to_stop: 0, asking: Vec::new() })
+    }
+
+    /// Starts the pod and prints what its containers write until it has ended; how, or none when it was deleted
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// When a log cannot be read, or there is no supervisor. A stdout that nobody reads any more is none: the pod is
+    /// stopped then.
+    pub fn stay(&mut self, host: &Host, pod: &Pod) -> Result<Option<PodStatus>> {
+        let directory = pod.directory()?;
+        let (mut reader, mut out) = (Reader::following(false)?, Output { gone: false });
+        reader.watch(&directory)?;
+        let mut known = Vec::new();
+        for container in pod.spec()?.containers {
+            let logs = pod.log_directory()?.join(container.name.as_str());
+            reader.add(&logs, 0, &format!("[{}] ", container.name), &Query::default())?;
+            known.push(0);
+        }
+        self.ask(host, pod, Request::Start)?;
+        let (mut supervisor, mut status, mut changed) = (None, None, true);
+        loop {
+            if changed {
+                // Before the status is read: whoever has died since wakes us at once.
+                supervisor = watch::supervisor(&directory).unwrap_or_default();
+                status = pair::status(host, pod)?;
+                for (source, container) in status.iter().flat_map(|status| &status.containers).enumerate() {
+                    let known = known.get_mut(source).filter(|known| **known < container.restart_count);
+                    if let Some(restart) = known {
+                        *restart = container.restart_count;
+                        reader.next_run(source, container.restart_count, &mut out)?;
+                    }
+                }
+            }
+            // After the status: what a container wrote before it ended is there by then.
+            changed = reader.read_available(&mut out)?;
+            if status.as_ref().is_none_or(PodStatus::has_ended) {
+                return Ok(status);
+            }
+            if out.gone && self.asked_to_stop == 0 {
+                self.stop(host, pod)?;
+            }
+            if changed {
+                continue;
+            }
+            changed = self.wait(&reader, supervisor.as_ref())?;
+            self.take_answers(host, pod)?;
+            while self.signals.read_signal().context(|| "cannot read signals")?.is_some() {
+                self.stop(host, pod)?;
+            }
+        }
+    }
+
+    /// Waits until there is something to do; true when the supervisor has died.
+    fn wait(&self, reader: &Reader, supervisor: Option<&OwnedFd>) -> Result<bool> {
+        let answers = self.asking.iter().map(|(_, socket)| socket.as_fd());
+        let others = [Some(self.signals.as_fd()), reader.wake()].into_iter().flatten();
+        let fds = supervisor.map(AsFd::as_fd).into_iter().chain(others).chain(answers);
+        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {
+                Ok(supervisor.is_some() && fds.first().and_then(PollFd::any).unwrap_or(false))
+            }
+            Err(error) => Err(error).context(|| "cannot wait for the pod"),
+        }
+    }
+
+    /// Takes the answers that have come. A supervisor that has died is followed by another, which is asked again.
+    fn take_answers(&mut self, host: &Host, pod: &Pod) -> Result<()> {
+        for (request, socket) in std::mem::take(&mut self.asking) {
+            let come = process::poll_until(socket.as_fd(), libc::POLLIN, Instant::now());
+            if !come.context(|| "cannot wait for the supervisor")? {
+                self.asking.push((request, socket));
+                continue;
+            }
+            match control::hear(&socket, None) {
+                Err(error) if error.kind() == Kind::Died => self.ask(host, pod, request)?,
+                // What cannot be started is part of how the pod ends, or is tried again.
+                Err(error) => report::warn(&error.to_string()),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, host: &Host, pod: &Pod, request: Request) -> Result<()> {
+        let socket = pair::tell(host, pod, &request)?;
+        self.asking.push((request, socket));
+        Ok(())
+    }
+
+    /// Asks the pod to end; the second time at once.
+    fn stop(&mut self, host: &Host, pod: &Pod) -> Result<()> {
+        let (grace_seconds, said) = match self.asked_to_stop {
+            0 => (None, "stopping pod"),
+            1 => (Some(0), "killing pod"),
+            _ => return Ok(()),
+        };
+        self.asked_to_stop += 1;
+        let more = if grace_seconds.is_none() { "; once more kills it" } else { "" };
+        output::note(&format!("{said} {:?}{more}", pod.name().as_str()));
+        self.ask(host, pod, Request::Stop { grace_seconds })
+    }
+}
+
+/// Our stdout. When its reader goes, what follows is thrown away, and the pod is told to stop.
+struct Output {
+    gone: bool,
+}
+
+impl io::Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.gone {
+            return Ok(bytes.len());
+        }
+        match nix::unistd::write(io::stdout(), bytes) {
+            Err(Errno::EPIPE) => {
+                self.gone = true;
+                Ok(bytes.len())
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! Speaking to a manifest pod's supervisor, which is started first where it does not live.
+
+use crate::cli::seal;
+use crate::container::Host;
+use crate::error::{Error, Kind, Result};
+use crate::model::status::PodStatus;
+use crate::pod::{Pod, PodKind};
+use crate::report;
+use crate::state::layout;
+use crate::supervisor::control::{self, Request};
+use crate::supervisor::spawn;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// A supervisor that dies while it is asked is asked again, when it lives again, so many times.
+const ATTEMPTS: u32 = 50;
+/// A supervisor that has just been started listens within a few of these.
+const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
+
+/// Sees to it that the pod has a living supervisor.
+///
+/// # Errors
+/// Those of [`spawn::ensure`]; for a half-made pod.
+pub fn ensure(host: &Host, pod: &Pod) -> Result<()> {
+    let uid = pod.uid().ok_or_else(|| Error::not_found("the pod has no uid"))?;
+    pod.directory()?;
+    spawn::ensure(&host.layout, uid, seal::executable).map(drop)
+}
+
+/// What the pod does, from a supervisor that lives while there is something to supervise. Whoever only looks is shown
+/// what is known also where none can be started.
+///
+/// # Errors
+/// When the status cannot be understood.
+pub fn status(host: &Host, pod: &Pod) -> Result<Option<PodStatus>> {
+    if pod.kind() == PodKind::Bare {
+        return Ok(None);
+    }
+    let known = pod.status()?;
+    // Without a status whoever makes the pod is about to start its supervisor; whoever deletes it has ended it.
+    if known.as_ref().is_none_or(PodStatus::has_ended) || pod.confirm().is_err() {
+        return Ok(known);
+    }
+    let ensured = ensure(host, pod);
+    let known = pod.status()?;
+    // A pod that was deleted meanwhile needs none.
+    if let (Err(error), Some(_)) = (ensured, &known) {
+        report::warn(&error.to_string());
+    }
+    Ok(known)
+}
+
+/// Asks the supervisor, starting one if need be, and waits for its answer for `patience` at most.
+///
+/// # Errors
+/// What it answers; kind Died when supervisors keep dying; a pod that is being deleted, unless it is to stop.
+pub fn ask(host: &Host, pod: &Pod, request: &Request, patience: Option<Duration>) -> Result<()> {
+    if !matches!(request, Request::Stop { .. }) {
+        pod.confirm()?;
+    }
+    let path = pod.directory()?.join(layout::pod::CONTROL);
+    repeated(|| ensure(host, pod).and_then(|()| control::ask(&path, request, patience)))
+}
+
+/// Tells the supervisor without waiting; the answer is [`control::hear`]d from what is returned, or seen in the status.
+///
+/// # Errors
+/// Kind Died when supervisors keep dying.
+pub fn tell(host: &Host, pod: &Pod, request: &Request) -> Result<OwnedFd> {
+    let path = pod.directory()?.join(layout::pod::CONTROL);
+    repeated(|| ensure(host, pod).and_then(|()| control::tell(&path, request)))
+}
+
+fn repeated<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(error) if error.kind() == Kind::Died => std::thread::sleep(PAUSE_BETWEEN_ATTEMPTS),
+            other => return other,
+        }
+    }
+    attempt()
+}

@@ -1,0 +1,134 @@
+//! Ending a pod's containers, and removing a pod with everything of it.
+
+use super::{pair, views};
+use crate::cli::collected;
+use crate::container::{self, Host};
+use crate::error::{Error, Kind, Result};
+use crate::model::ids::ContainerId;
+use crate::model::sandbox::ContainerView;
+use crate::model::status::PodStatus;
+use crate::pod::{Pod, PodKind};
+use crate::supervisor::control::Request;
+use crate::supervisor::spawn;
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether the containers of a bare pod have ended.
+const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// Seconds between the stop signal and SIGKILL, where nobody says.
+const DEFAULT_GRACE_SECONDS: u64 = 30;
+/// How much longer than the grace period a supervisor may take to answer.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a pod's containers end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// Asked first, with so many seconds to do it; the pod's own grace period where there is no number.
+    Gracefully(Option<u64>),
+    /// Killed.
+    Forced,
+}
+
+/// Deletes the pod. What is half-made, or left by a command that was killed here, goes too.
+///
+/// # Errors
+/// All that could not be removed, and another command that deletes the pod. The pod is still there then.
+pub fn remove(host: &Host, pod: &mut Pod, how: How) -> Result<()> {
+    pod.begin_delete()?;
+    let name = pod.name().clone();
+    if let How::Gracefully(grace) = how {
+        stop(host, pod, grace).map_err(|error| {
+            let force = format!("podrun pod delete --force {name} kills what does not end");
+            Error::new(error.kind(), format!("cannot delete pod {:?}", name.as_str()))
+                .because(error)
+                .hint(force)
+        })?;
+    }
+    let mut errors = Vec::new();
+    // Before its containers, lest it makes them anew.
+    errors.extend(end_pair(pod).err());
+    if errors.is_empty() {
+        errors.extend(delete_containers(host, pod).err());
+        errors.extend(pod.finish_delete().err());
+    }
+    collected(|_| format!("cannot delete pod {:?}", name.as_str()), errors)
+}
+
+/// Asks the pod's containers to end, and kills those that have not when the time is over.
+///
+/// # Errors
+/// When they cannot be asked, or do not end.
+pub fn stop(host: &Host, pod: &Pod, grace: Option<u64>) -> Result<()> {
+    match pod.kind() {
+        PodKind::Manifest => stop_supervised(host, pod, grace),
+        PodKind::Bare => {
+            let grace = grace.unwrap_or(DEFAULT_GRACE_SECONDS);
+            stop_bare(host, &views(pod, &container::list(host)?), Duration::from_secs(grace))
+        }
+    }
+}
+
+fn stop_supervised(host: &Host, pod: &Pod, grace: Option<u64>) -> Result<()> {
+    match pod.status() {
+        Ok(status) if status.as_ref().is_some_and(PodStatus::has_ended) => return Ok(()),
+        // Its supervisor has never lived, so that nothing of it has been made.
+        Ok(None) if pod.is_deleting() => return Ok(()),
+        _ => {}
+    }
+    let seconds = grace.or_else(|| pod.spec().ok().map(|spec| spec.termination_grace_period_seconds));
+    let patience =
+        Duration::from_secs(seconds.unwrap_or(DEFAULT_GRACE_SECONDS)).saturating_add(STOP_PATIENCE);
+    pair::ask(host, pod, &Request::Stop { grace_seconds: grace }, Some(patience))
+}
+
+/// Kills supervisor and keeper. A pod whose record cannot be read may have them, too.
+fn end_pair(pod: &Pod) -> Result<()> {
+    let may_have_one = pod.kind() == PodKind::Manifest || pod.directory().is_err();
+    match pod.uid() {
+        Some(uid) if may_have_one => spawn::end(uid),
+        _ => Ok(()),
+    }
+}
+
+/// Deletes the pod's containers, whatever they do. The pod takes no new ones by now.
+fn delete_containers(host: &Host, pod: &Pod) -> Result<()> {
+    let containers = views(pod, &container::list(host)?);
+    let delete = |view| match container::delete(host, &id(view)?, true) {
+        // Its supervisor was about to do the same.
+        Err(error) if error.kind() == Kind::NotFound => Ok(()),
+        other => other,
+    };
+    let errors = containers.iter().filter_map(|view| delete(view).err()).collect();
+    collected(|count| format!("cannot delete {count} containers"), errors)
+}
+
+/// Asks the containers to end, waits until they have or the time is over, and kills them then.
+fn stop_bare(host: &Host, containers: &[ContainerView], grace: Duration) -> Result<()> {
+    let deadline = Instant::now() + grace;
+    let mut waiting = Vec::new();
+    let signal = if grace.is_zero() { libc::SIGKILL } else { libc::SIGTERM };
+    for view in containers.iter().filter(|view| view.pid.is_some()) {
+        let id = id(view)?;
+        // One that has ended meanwhile is what we want.
+        if container::kill(host, &id, signal, false).is_ok() {
+            waiting.push(id);
+        }
+    }
+    loop {
+        waiting.retain(|id| container::state(host, id).is_ok_and(|state| state.pid > 0));
+        if waiting.is_empty() || Instant::now() >= deadline {
+            break;
+        }
+        std::thread::sleep(PAUSE_BETWEEN_LOOKS);
+    }
+    for id in waiting.iter().filter(|_| signal != libc::SIGKILL) {
+        match container::kill(host, id, libc::SIGKILL, false) {
+            Err(error) if container::state(host, id).is_ok_and(|state| state.pid > 0) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn id(view: &ContainerView) -> Result<ContainerId> {
+    view.id.parse()
+}

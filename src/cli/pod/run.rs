@@ -1,0 +1,145 @@
+//! `pod run`
+
+use super::foreground::Foreground;
+use super::make::{self, Checked};
+use super::manifests::{self, Reading};
+use super::remove::{self, How};
+use super::{collected_pods, pair};
+use crate::cli::{Globals, output};
+use crate::container::Host;
+use crate::error::{Context, Error, Kind, Result};
+use crate::manifest::Manifest;
+use crate::model::ids::PodNamespace;
+use crate::model::status::{ContainerState, Phase, PodStatus};
+use crate::pod::Pod;
+use crate::supervisor::control::Request;
+use std::path::PathBuf;
+
+/// Make the pod of a manifest, start it, and stay until it has ended
+///
+/// What the containers write is printed as `[container] line`. Ctrl-C stops the pod as its manifest says, a second one
+/// kills it. The exit code is 0 if all containers succeeded, else that of the one that failed first.
+#[derive(Debug, PartialEq, clap::Args)]
+#[command(
+    after_help = "Example:\n  podrun pod run -f shop.yaml\n  podrun pod run --rm -f - < job.yaml\n  podrun pod run \
+    --detach -f shop.yaml"
+)]
+pub struct RunArgs {
+    /// Manifest in YAML or JSON, with --detach also of several pods; - is stdin
+    #[arg(short, long = "filename", value_name = "FILE")]
+    pub file: PathBuf,
+    /// Return as soon as the containers run, and print the pod's name
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Delete the pod when it has ended
+    #[arg(long, conflicts_with = "detach")]
+    pub rm: bool,
+    /// Warn of fields of the manifest that are not supported yet, and go on
+    #[arg(long)]
+    pub ignore_unsupported: bool,
+    /// Namespace of manifests that have none
+    #[arg(short, long, value_name = "NS")]
+    pub namespace: Option<PodNamespace>,
+}
+
+impl RunArgs {
+    /// Runs the pod; the exit code is that of the container that failed first.
+    ///
+    /// # Errors
+    /// When the pod cannot be made or, with --detach, started; what else becomes of it is its exit code.
+    pub fn run(&self, globals: &Globals) -> Result<i32> {
+        let host = globals.host()?;
+        let reading = Reading {
+            namespace: self.namespace.as_ref(),
+            ignore_unsupported: self.ignore_unsupported,
+            ..Reading::default()
+        };
+        let manifests = manifests::read(&self.file, reading)?;
+        if !self.detach && manifests.len() > 1 {
+            return Err(Error::user(format!("{:?} has {} pods", self.file, manifests.len()))
+                .hint("run several pods with --detach, or podrun pod apply"))
+            .context(|| "cannot run in the foreground");
+        }
+        let checked = Checked::new(&host, manifests)?;
+        if self.detach {
+            return run_detached(&host, &checked).map(|()| 0);
+        }
+        match checked.manifests() {
+            [manifest] => self.run_attached(&host, manifest),
+            _ => Err(Error::new(Kind::User, "there is no pod to run")),
+        }
+    }
+
+    fn run_attached(&self, host: &Host, manifest: &Manifest) -> Result<i32> {
+        // From here on signals wait until they are looked for, so that none leaves a half-made pod behind.
+        let mut foreground = Foreground::begin()?;
+        let mut pod = make::make(host, manifest)?;
+        let ended = foreground.stay(host, &pod)?;
+        if self.rm {
+            remove::remove(host, &mut pod, How::Forced)?;
+        }
+        match ended {
+            Some(status) => {
+                exit_code(&status).context(|| format!("pod {:?} has failed", pod.name().as_str()))
+            }
+            None => Err(Error::not_found(format!("pod {:?} was deleted", pod.name().as_str()))),
+        }
+    }
+}
+
+fn run_detached(host: &Host, checked: &Checked) -> Result<()> {
+    collected_pods("run", checked.manifests(), |manifest| {
+        let pod = make::make(host, manifest)?;
+        start(host, &pod)?;
+        output::print(&format!("pod/{} created\n", pod.name()))
+    })
+}
+
+/// Starts the pod's containers.
+///
+/// # Errors
+/// Names the container that cannot be started.
+pub fn start(host: &Host, pod: &Pod) -> Result<()> {
+    pair::ask(host, pod, &Request::Start, None)
+        .context(|| format!("cannot start pod {:?}", pod.name().as_str()))
+}
+
+/// 0 where the pod has succeeded, else the exit code of the container that failed first.
+fn exit_code(status: &PodStatus) -> Result<i32> {
+    if status.phase == Phase::Succeeded {
+        return Ok(0);
+    }
+    let ends = status.containers.iter().filter_map(|container| match &container.state {
+        ContainerState::Terminated(ended) if ended.exit_code != 0 => Some(ended),
+        _ => None,
+    });
+    // Of several in the same second the first of the manifest.
+    match ends.min_by_key(|ended| ended.finished_at) {
+        Some(first) => Ok(first.exit_code),
+        None => {
+            let why = status.message.clone().or_else(|| status.reason.clone());
+            Err(Error::host(why.unwrap_or_else(|| "nobody knows why".to_owned())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::pod::samples::{ended, status};
+
+    #[test]
+    fn the_container_that_failed_first_decides() {
+        let at = |code, second| match ended("Error", code) {
+            ContainerState::Terminated(ended) => {
+                ContainerState::Terminated(crate::model::status::Terminated { finished_at: second, ..ended })
+            }
+            other => other,
+        };
+        assert_eq!(exit_code(&status(Phase::Succeeded, vec![at(0, 1)])).unwrap(), 0);
+        assert_eq!(exit_code(&status(Phase::Failed, vec![at(3, 9), at(0, 1), at(137, 5)])).unwrap(), 137);
+        assert_eq!(exit_code(&status(Phase::Failed, vec![at(3, 5), at(4, 5)])).unwrap(), 3);
+        let broken = PodStatus { message: Some("no pause".into()), ..status(Phase::Failed, vec![]) };
+        assert_eq!(exit_code(&broken).unwrap_err().to_string(), "no pause");
+    }
+}
