@@ -1,0 +1,13 @@
+//! The table of fields: everything a Pod manifest can say, as of Kubernetes 1.37.
+
+mod actions;
+mod cluster;
+mod container;
+mod pod;
+mod security;
+mod volume;
+mod volume_kinds;
+
+pub(super) use container::VOLUME_MOUNT;
+pub(super) use pod::POD;
+pub(super) use volume::VOLUME;

@@ -1,0 +1,60 @@
+//! Limits and requests.
+
+use crate::manifest::field::Field;
+use crate::manifest::report::Report;
+use crate::manifest::volumes::amount;
+use crate::model::podspec::{ResourceList, Resources};
+use crate::model::quantity;
+
+/// Reads `resources`; a limit without a request is the request too, as in Kubernetes.
+pub(super) fn build(field: &Field<'_>, report: &mut Report<'_>) -> Resources {
+    let limits = list(&field.get("limits"), report);
+    let requests_field = field.get("requests");
+    let requests = list(&requests_field, report);
+    for (name, asked, limit) in [
+        ("cpu", requests.cpu_millis, limits.cpu_millis),
+        ("memory", requests.memory_bytes, limits.memory_bytes),
+    ] {
+        if let (Some(asked), Some(limit)) = (asked, limit)
+            && asked > limit
+        {
+            let text = |list: &str| {
+                let entries = field.get(list).entries();
+                entries.iter().find(|(key, _)| *key == name).and_then(|(_, value)| value.quantity())
+            };
+            let (asked, limit) = (text("requests").unwrap_or_default(), text("limits").unwrap_or_default());
+            report.wrong(
+                &format!("{}[{name}]", requests_field.path),
+                format!("Invalid value: {asked:?}: must be less than or equal to {name} limit of {limit}"),
+            );
+        }
+    }
+    Resources {
+        limits,
+        requests: ResourceList {
+            cpu_millis: requests.cpu_millis.or(limits.cpu_millis),
+            memory_bytes: requests.memory_bytes.or(limits.memory_bytes),
+        },
+    }
+}
+
+/// Reads one list. Nothing of something is as if it were not there, as it is for a kubelet.
+fn list(field: &Field<'_>, report: &mut Report<'_>) -> ResourceList {
+    let mut list = ResourceList::default();
+    for (name, value) in field.entries() {
+        match name {
+            "cpu" => list.cpu_millis = amount(&value, quantity::millis, report).filter(|millis| *millis > 0),
+            "memory" => {
+                list.memory_bytes = amount(&value, quantity::bytes, report).filter(|bytes| *bytes > 0)
+            }
+            _ if name == "ephemeral-storage" || name.starts_with("hugepages-") || name.contains('/') => {
+                report.unsupported(&value.path, "", None);
+            }
+            _ => report.wrong(
+                &value.path,
+                format!("Invalid value: {name:?}: must be a standard resource for containers (cpu, memory)"),
+            ),
+        }
+    }
+    list
+}
