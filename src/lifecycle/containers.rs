@@ -196,8 +196,14 @@ impl Machine {
     }
 
     pub(super) fn not_started(&mut self, index: usize, message: String, now: Now, out: &mut Vec<Action>) {
-        if self.containers[index].stage != Stage::Starting {
-            return;
+        match self.containers[index].stage {
+            Stage::Starting => {}
+            // Its init was lost between the making and the start.
+            Stage::Made => {
+                self.remove(index, out);
+                return self.try_again(index, "CreateContainerError", message, now);
+            }
+            _ => return,
         }
         self.remove(index, out);
         self.note(EventKind::Warning, "Failed", Some(index), format!("Error: {message}"), now);

@@ -67,7 +67,7 @@ pub enum Event {
         /// Of which container.
         index: usize,
     },
-    /// Its program could not be started. What was made is still there.
+    /// It was made, and its program could not be started, or never can be. What was made is still there.
     NotStarted {
         /// Of which container.
         index: usize,

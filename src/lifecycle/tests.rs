@@ -236,6 +236,14 @@ fn an_init_that_dies_before_the_start_is_made_again_whatever_the_policy() {
     machine.handle(Event::Removed { index: 0 }, at(10));
     assert_eq!(machine.status().phase, Phase::Pending);
     assert_eq!(machine.handle(Event::Time, at(1010)), [make(0, 1, false)]);
+    // Likewise where whoever made it lost it.
+    machine.handle(made(0, 1), at(1010));
+    let lost = Event::NotStarted { index: 0, message: "no pidfd".into() };
+    assert_eq!(machine.handle(lost, at(1010)), [REMOVE]);
+    assert_eq!(
+        (machine.status().phase, reason(&machine, 0).as_str()),
+        (Phase::Pending, "CreateContainerError")
+    );
 }
 
 #[test]
@@ -590,6 +598,10 @@ mod random {
                     self.tell(Event::Started { index });
                 }
                 Thing::Waiting if !fails => {}
+                Thing::Waiting if self.dice.below(2) == 0 => {
+                    self.things[index] = Thing::Dead;
+                    self.tell(Event::NotStarted { index, message });
+                }
                 Thing::Waiting | Thing::Program => {
                     let outcome = match self.dice.below(4) {
                         0 => Outcome::Signaled(9),

@@ -103,7 +103,7 @@ impl Supervisor {
             scratch: Scratch::new()?,
             signals: catch_signals()?,
             limits: Limits::default(),
-            facts: Facts::gather(&cgroup::detect()?, false)?,
+            facts: Facts::gather(&cgroup::detect()?)?,
             requests: Requests::default(),
             news: VecDeque::new(),
             more: Vec::new(),

@@ -25,11 +25,11 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Looks at the host; at its devices only where some container wants them.
+    /// Looks at the host. The devices are left out: they are many, come and go, and few containers want them.
     ///
     /// # Errors
-    /// When /proc or /dev cannot be read.
-    pub fn gather(hierarchies: &Hierarchies, with_devices: bool) -> Result<Self> {
+    /// When /proc cannot be read.
+    pub fn gather(hierarchies: &Hierarchies) -> Result<Self> {
         let ours = caps::read(None, CapSet::Permitted)
             .map_err(|error| Error::host(format!("cannot read podrun's capabilities: {error}")))?;
         let name = |capability: &caps::Capability| capability.to_string();
@@ -46,7 +46,7 @@ impl Facts {
                 .map_err(|_| Error::host("cannot read /proc/self/oom_score_adj: it is no number"))?,
             may_lower_oom_score: ours.contains(&caps::Capability::CAP_SYS_RESOURCE),
             limits_swap: limits_swap(hierarchies),
-            devices: if with_devices { host_devices()? } else { Vec::new() },
+            devices: Vec::new(),
         })
     }
 }
