@@ -276,10 +276,12 @@ impl Machine {
 
     pub(super) fn removed(&mut self, index: usize, now: Now) {
         let stage = self.containers[index].stage;
+        if stage == Stage::Making {
+            return; // its answer is yet to come
+        }
         self.containers[index].stage = Stage::Absent;
         match stage {
-            Stage::Absent | Stage::Removing => {}
-            Stage::Making => self.containers[index].stage = Stage::Making, // its answer is yet to come
+            Stage::Absent | Stage::Removing | Stage::Making => {}
             Stage::Unknown => self.nothing_found(index, now),
             Stage::Made => {
                 self.try_again(

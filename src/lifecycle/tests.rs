@@ -602,6 +602,10 @@ mod random {
                     self.things[index] = Thing::Dead;
                     self.tell(Event::NotStarted { index, message });
                 }
+                Thing::Waiting | Thing::Program if self.dice.below(8) == 0 => {
+                    self.things[index] = Thing::Nothing; // by somebody else
+                    self.tell(Event::Removed { index });
+                }
                 Thing::Waiting | Thing::Program => {
                     let outcome = match self.dice.below(4) {
                         0 => Outcome::Signaled(9),
@@ -656,11 +660,11 @@ mod random {
                 3 if !self.ended => self.change_supervisor(),
                 4 => {
                     // Late and senseless news must not matter.
-                    let stale = [made(index, 99), Event::Started { index }, adopted(9, true)];
+                    let stale = [made(index, 99), Event::Removed { index }, adopted(9, true)];
                     let fitting = match self.things[index] {
                         Thing::Making { .. } => &stale[1..],
-                        Thing::Starting => &stale[..1],
-                        _ => &stale[..],
+                        Thing::Nothing => &stale[..],
+                        _ => &stale[..1],
                     };
                     let event = fitting[self.dice.below(fitting.len())].clone();
                     self.tell(event);
