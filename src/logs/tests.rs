@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A directory of a test's own, removed with it.
 struct Place(PathBuf);
@@ -77,6 +77,11 @@ fn printed(directory: &Path, query: Query) -> Vec<u8> {
 
 fn all(place: &Place) -> Vec<u8> {
     printed(&place.logs(), Query::default())
+}
+
+/// Later than any test takes.
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
 }
 
 /// A reproducible sequence of numbers.
@@ -271,6 +276,7 @@ fn a_full_disk_loses_whole_lines_and_says_so() {
             .contains("no space left on device (ENOSPC); lost since then: 2 lines, 16412 bytes"),
         "{trouble}"
     );
+    writer.retry = Some(later());
     step(&mut writer, b"lost, too\n");
     assert_eq!(writer.trouble().unwrap().lost.lines, 3);
     // A line whose beginning is lost is not shown, though its end could be.
@@ -295,6 +301,7 @@ fn a_log_that_cannot_be_made_is_made_when_it_can_be() {
     assert!(!pump(&mut writer, &mut scratch, &read, Stream::Stderr));
     assert_eq!(writer.trouble().unwrap().lost, Lost { lines: 2, bytes: 10 });
     std::fs::remove_file(place.logs()).unwrap();
+    writer.retry = Some(later());
     app.write_all(b"too early\n").unwrap();
     pump(&mut writer, &mut scratch, &read, Stream::Stderr);
     assert!(writer.trouble().is_some());

@@ -59,11 +59,15 @@ pub struct Trouble {
     pub why: Error,
     /// What was lost since then.
     pub lost: Lost,
+    /// What is told of that, and since when: not each line that is lost is news.
+    told: Option<(Lost, Instant)>,
 }
 
+/// The losses are told anew once a second, so that whoever tells others whenever the text changes is not busy with it.
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; lost since then: {} lines, {} bytes", self.why, self.lost.lines, self.lost.bytes)
+        let lost = self.told.map(|(lost, _)| lost).unwrap_or_default();
+        write!(f, "{}; lost since then: {} lines, {} bytes", self.why, lost.lines, lost.bytes)
     }
 }
 
@@ -189,7 +193,7 @@ impl Writer {
             if newline.is_some() {
                 line.input = Input::LineStart;
             }
-            self.note_loss(u64::from(newline.is_some()), consumed);
+            self.note_loss(Lost { lines: newline.is_some().into(), bytes: consumed as u64 });
             return Framed { consumed, ..Framed::default() };
         }
         let mut head = Head::new(now, stream);
@@ -293,21 +297,29 @@ impl Writer {
         self.retry = Some(Instant::now() + RETRY);
         match &mut self.trouble {
             Some(trouble) => trouble.why = why,
-            None => self.trouble = Some(Trouble { since: now, why, lost: Lost::default() }),
+            None => self.trouble = Some(Trouble { since: now, why, lost: Lost::default(), told: None }),
         }
     }
 
     fn count_loss(&mut self, records: &[u8]) {
+        let mut lost = Lost::default();
         for record in records.split_inclusive(|byte| *byte == b'\n') {
             let full = record.get(HEAD - 2) == Some(&b'F');
-            self.note_loss(full.into(), record.len().saturating_sub(HEAD + usize::from(!full)));
+            lost.lines += u64::from(full);
+            lost.bytes += record.len().saturating_sub(HEAD + usize::from(!full)) as u64;
+        }
+        if lost != Lost::default() {
+            self.note_loss(lost);
         }
     }
 
-    fn note_loss(&mut self, lines: u64, bytes: usize) {
-        if let Some(trouble) = &mut self.trouble {
-            trouble.lost.lines += lines;
-            trouble.lost.bytes += bytes as u64;
+    fn note_loss(&mut self, lost: Lost) {
+        let Some(trouble) = &mut self.trouble else { return };
+        trouble.lost.lines += lost.lines;
+        trouble.lost.bytes += lost.bytes;
+        let now = Instant::now();
+        if trouble.told.is_none_or(|(_, at)| now.duration_since(at) >= RETRY) {
+            trouble.told = Some((trouble.lost, now));
         }
     }
 }
