@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 /// More problems than this are only counted.
 const MOST_SHOWN: usize = 20;
+/// More than this are not kept: a text of megabytes can have one in each line.
+const MOST_KEPT: usize = 1000;
 const IGNORE: &str = "leave it out, or run without it by --ignore-unsupported";
 
 /// Something to tell the user about a field.
@@ -23,6 +25,8 @@ pub(super) struct Report<'a> {
     file: &'a str,
     options: Options,
     problems: Vec<Remark>,
+    /// How many problems are not kept.
+    dropped: usize,
     warnings: Vec<Remark>,
     /// Where each field stands, for remarks and for those who check later.
     places: HashMap<String, Place>,
@@ -31,7 +35,7 @@ pub(super) struct Report<'a> {
 impl<'a> Report<'a> {
     pub fn new(file: &'a str, options: Options, root: Place) -> Self {
         let places = HashMap::from([(String::new(), root)]);
-        Self { file, options, problems: Vec::new(), warnings: Vec::new(), places }
+        Self { file, options, problems: Vec::new(), dropped: 0, warnings: Vec::new(), places }
     }
 
     /// Remembers where a field stands.
@@ -56,12 +60,25 @@ impl<'a> Report<'a> {
 
     /// Something is wrong where no field is.
     pub fn wrong_at(&mut self, place: Place, text: impl Into<String>) {
-        self.problems.push(Remark { place, text: text.into(), hint: None });
+        self.keep(Remark { place, text: text.into(), hint: None });
     }
 
     fn problem(&mut self, path: &str, text: &str, hint: Option<String>) {
         let place = self.place(path);
-        self.problems.push(Remark { place, text: format!("{path}: {text}"), hint });
+        self.keep(Remark { place, text: format!("{path}: {text}"), hint });
+    }
+
+    fn keep(&mut self, problem: Remark) {
+        if self.is_full() {
+            self.dropped += 1;
+        } else {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Whether further problems will only be counted, so that no work need go into their words.
+    pub fn is_full(&self) -> bool {
+        self.problems.len() >= MOST_KEPT
     }
 
     /// A node would do what the field asks for, and podrun does not yet; `hint` says another way, where there is one.
@@ -72,7 +89,7 @@ impl<'a> Report<'a> {
         if self.options.ignore_unsupported {
             self.warnings.push(Remark { place, text: format!("{text}, ignored"), hint: None });
         } else {
-            self.problems.push(Remark { place, text, hint: Some(hint.unwrap_or(IGNORE).to_owned()) });
+            self.keep(Remark { place, text, hint: Some(hint.unwrap_or(IGNORE).to_owned()) });
         }
     }
 
@@ -110,7 +127,7 @@ impl<'a> Report<'a> {
                 text.push_str(&format!(" ({hint})"));
             }
         }
-        if let Some(more @ 1..) = self.problems.len().checked_sub(MOST_SHOWN) {
+        if let Some(more @ 1..) = (self.problems.len() + self.dropped).checked_sub(MOST_SHOWN) {
             text.push_str(&format!("\n  and {more} more"));
         }
         let error = Error::user(text);

@@ -91,7 +91,8 @@ impl Walk<'_, '_> {
 
     fn unknown(&mut self, kind: &Type, key: &str, path: &str) {
         self.is_sound = false;
-        match kind.nearest(key) {
+        let near = if self.report.is_full() { None } else { kind.nearest(key) };
+        match near {
             Some(near) => {
                 self.report.wrong_hint(
                     path,
