@@ -1,7 +1,7 @@
 //! Taking images away: names, then what nothing refers to any more.
 
 use super::oci::{self, Index};
-use super::store::{Lease, Store, named, select};
+use super::store::{Image, Lease, Store, named, select};
 use super::work::Work;
 use crate::error::{Context, Error, Result};
 use crate::model::image::ImageName;
@@ -46,11 +46,17 @@ pub struct Pruned {
 
 impl Store {
     /// Takes the image's name away that `text` is, or all of them where `text` is (the beginning of) its id; with the
-    /// last name goes the image. `in_use` is asked when no pod can be made meanwhile.
+    /// last name goes the image. `in_use` gets all images and is
+    /// asked when no pod can be made meanwhile; the store itself may not be asked then.
     ///
     /// # Errors
     /// NotFound when there is no such image; when a pod uses it; when an id has several names and `force` is not set.
-    pub fn remove(&self, text: &str, force: bool, in_use: impl FnOnce() -> Result<InUse>) -> Result<Removed> {
+    pub fn remove(
+        &self,
+        text: &str,
+        force: bool,
+        in_use: impl FnOnce(&[Image]) -> Result<InUse>,
+    ) -> Result<Removed> {
         let none = || {
             Error::not_found(format!("image {text:?} does not exist"))
                 .hint("`podrun image list` shows those that do")
@@ -61,7 +67,8 @@ impl Store {
         // Once more: it may have gone, or changed its names, while we waited.
         let mut index = self.read_index()?;
         let name: Option<ImageName> = text.parse().ok();
-        let image = select(self.images_of(&index), text)?.ok_or_else(none)?;
+        let images = self.images_of(&index);
+        let image = select(images.clone(), text)?.ok_or_else(none)?;
         let gone: Vec<ImageName> = match name.filter(|name| image.names.contains(name)) {
             Some(name) => vec![name],
             None if image.names.len() > 1 && !force => {
@@ -72,7 +79,7 @@ impl Store {
             None => image.names.clone(),
         };
         let last = gone.len() == image.names.len();
-        let in_use = in_use()?;
+        let in_use = in_use(&images)?;
         if let Some(user) = in_use.images.get(&image.id).filter(|_| last) {
             return Err(Error::user(format!("image {text:?} is in use by {user}"))
                 .hint("delete that first (podrun pod delete)"));
@@ -89,19 +96,20 @@ impl Store {
     }
 
     /// Removes images that have no name and are not in use, layers, manifests and configs that no image needs, and what
-    /// was left by imports and removals that were killed. `in_use` is asked when no pod can be made meanwhile.
+    /// was left by imports and removals that were killed. `in_use` gets all images and is
+    /// asked when no pod can be made meanwhile; the store itself may not be asked then.
     ///
     /// # Errors
     /// When something cannot be removed.
-    pub fn prune(&self, in_use: impl FnOnce() -> Result<InUse>) -> Result<Pruned> {
+    pub fn prune(&self, in_use: impl FnOnce(&[Image]) -> Result<InUse>) -> Result<Pruned> {
         if !self.layers.is_dir() {
             return Ok(Pruned::default());
         }
         let lease = self.exclude()?;
         let index_lock = self.lock_index(&lease)?;
-        let in_use = in_use()?;
         let mut index = self.read_index()?;
         let images = self.images_of(&index);
+        let in_use = in_use(&images)?;
         let kept = |digest: &String| {
             images.iter().any(|image| in_use.images.contains_key(&image.id) && image.digests.contains(digest))
         };
@@ -111,7 +119,7 @@ impl Store {
             self.write_index(&index_lock, &index)?;
         }
         let (work, mut pruned) = self.sweep(&lease, &index, &in_use)?;
-        let gone = |image: &super::Image| image.names.is_empty() && !in_use.images.contains_key(&image.id);
+        let gone = |image: &Image| image.names.is_empty() && !in_use.images.contains_key(&image.id);
         pruned.images = images.into_iter().filter(gone).map(|image| image.id).collect();
         let left = Work::left(&self.layers)?;
         drop((index_lock, lease));

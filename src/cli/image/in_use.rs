@@ -2,18 +2,17 @@
 
 use crate::container::Host;
 use crate::error::Result;
-use crate::image::{Image, InUse, Store};
+use crate::image::{Image, InUse};
 use crate::model::image::ImageName;
 use crate::pod::{self, Pod};
 
 /// What `image remove` and `image prune` must leave: the images that pods' containers were made of, and those that they
-/// would be made of again. Asked while no lease is held, so that no pod is being made.
+/// would be made of again. Asked while nobody holds a lease, so that no pod is being made.
 ///
 /// # Errors
-/// When the records or the store cannot be read.
-pub fn in_use(host: &Host) -> Result<InUse> {
+/// When the records cannot be read.
+pub fn in_use(host: &Host, images: &[Image]) -> Result<InUse> {
     let mut used = InUse::default();
-    let images = Store::new(&host.layout).list()?;
     for pod in pod::list(&host.layout)? {
         let (names, ids) = wanted(&pod);
         let is_wanted =

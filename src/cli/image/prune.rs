@@ -20,7 +20,7 @@ impl PruneArgs {
     /// When something cannot be removed.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let host = globals.host_of_existing()?;
-        let pruned = Store::new(&host.layout).prune(|| in_use(&host))?;
+        let pruned = Store::new(&host.layout).prune(|images| in_use(&host, images))?;
         let mut text: String = pruned.images.iter().map(|id| format!("Deleted: {id}\n")).collect();
         for (count, what) in [
             (pruned.layers, "layers"),

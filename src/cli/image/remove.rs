@@ -30,7 +30,7 @@ impl RemoveArgs {
         let mut errors = Vec::new();
         let mut text = String::new();
         for image in &self.images {
-            match store.remove(image, self.force, || in_use(&host)) {
+            match store.remove(image, self.force, |images| in_use(&host, images)) {
                 Ok(removed) => {
                     text.extend(removed.untagged.iter().map(|name| format!("Untagged: {name}\n")));
                     text.extend(removed.deleted.iter().map(|id| format!("Deleted: {id}\n")));
