@@ -18,6 +18,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -385,14 +386,18 @@ fn keeper_holds_a_thousand_descriptors(t: &Test) {
 
 fn supervisor_that_cannot_start_does_not_spin(t: &Test) {
     let mut pair = Pair::new(t);
-    pair.identity.executable = t.path("podrun");
+    // Below a directory of somebody else's: for this the keeper has its one capability.
+    let home = t.directory("home");
+    std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).expect("to change its mode");
+    std::os::unix::fs::chown(&home, Some(1000), Some(1000)).expect("to change its owner");
+    pair.identity.executable = home.join("podrun");
     let old = pair.start();
     kill(Pid::from_raw(old), Signal::SIGKILL).expect("to kill it");
     std::thread::sleep(Duration::from_millis(1500));
     let log = std::fs::read_to_string(pair.directory().join("supervisor.log")).expect("the log");
     assert_eq!(log, "podrun:keeper: cannot execute podrun: error 002\n", "tried once so far, after a second");
     // Replaced, as by an upgrade, it is started.
-    std::fs::copy(Rootfs::Probe.directory().join("probe"), t.path("podrun")).expect("to copy");
+    std::fs::copy(Rootfs::Probe.directory().join("probe"), home.join("podrun")).expect("to copy");
     let next = within(10, || pair.holders().supervisor);
     assert!(next.is_some_and(|pid| pid != old));
 }

@@ -54,6 +54,11 @@ pub fn executable() -> Result<Executable> {
         true => std::env::args_os().next().map(PathBuf::from).unwrap_or_default(),
         false => std::fs::read_link(SELF).context(doing)?,
     };
+    if !path.is_absolute() {
+        return Err(
+            Error::host("cannot tell where podrun's executable lies").hint("start podrun by its path")
+        );
+    }
     let view = match cannot_be_written().context(doing)? {
         true => own_file().context(doing)?,
         false => read_only_view().context(|| "cannot make a read-only view of podrun's executable")?,

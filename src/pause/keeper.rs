@@ -14,7 +14,7 @@
 //! Invariants: it waits in one system call, and is woken by nothing but its supervisor. It has no capability in effect.
 //! What it may still do through execve is to become what it starts: a supervisor with all that root has.
 
-use crate::sys::{
+use super::sys::{
     EINTR, EPERM, PR_SET_DUMPABLE, Piece, SIG_BLOCK, SIG_SETMASK, SIGCHLD, call, change_mask, check,
     clear_ambient_capabilities, exit, number, prctl, set_capabilities, set_name,
 };

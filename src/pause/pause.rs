@@ -5,7 +5,7 @@
 //!
 //! Invariant: nothing after `confine` needs a privilege, a descriptor or memory that a container could abuse.
 
-use crate::sys::{
+use super::sys::{
     EINTR, EINVAL, PR_CAPBSET_DROP, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, SET_SIZE,
     SIG_BLOCK, SIGCHLD, call, change_mask, check, clear_ambient_capabilities, exit, number, prctl,
     set_capabilities, set_name,

@@ -19,6 +19,7 @@
 //! goes on. When the pod has ended it says so to the keeper, and both are gone.
 
 mod adopt;
+mod birth;
 pub mod control;
 mod crew;
 mod event_loop;
@@ -35,6 +36,7 @@ pub mod spawn;
 use crate::error::{Context, Error, Kind, Result};
 use crate::lifecycle::Machine;
 use crate::pod::{self, Held, NamespaceKind};
+use crate::state::atomic;
 use crate::state::layout;
 use crate::sys::process;
 use crate::sys::socket;
@@ -76,8 +78,11 @@ pub fn main(words: &[OsString]) -> Result<()> {
             return Err(error);
         }
     };
+    let is_new = atomic::read(&directory, layout::pod::STATUS)?.is_none();
     if let Some(answer) = answer {
         answer.ready();
+    }
+    if is_new {
         // The sandbox is made at the same time, and stands when somebody wants something of us.
         let poll = Poll::new()?;
         poll.add(&listener, Source::Listener, Trigger::Level)?;

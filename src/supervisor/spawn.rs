@@ -18,6 +18,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::PodUid;
 use crate::programs::{self, Program};
 use crate::state::layout::{self, Layout};
+use crate::supervisor::birth::words;
 use crate::supervisor::keeper::{KeeperLink, LONGEST_COMPLAINT};
 use crate::supervisor::lock::{self, Holders, Lock};
 use crate::supervisor::reply;
@@ -25,23 +26,17 @@ use crate::sys::{clone, exec, fs, inherit, pidfd, process, socket};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, setsid};
 use std::convert::Infallible;
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use crate::supervisor::birth::{Birth, Identity, SUPERVISOR};
 pub use crate::supervisor::reply::{Answer, Reply};
 
-/// A supervisor's word 0; its others are those of [`Birth::from_words`].
-pub const SUPERVISOR: &str = "podrun:supervisor";
-/// Says that there is a reply socket.
-const REPLY_WORD: &str = "reply";
-/// The supervisor's descriptor of the reply socket.
-const REPLY: i32 = 3;
 /// The keeper's descriptors of its lock file and its supervisor's pidfd.
 const KEEPERS_LOCK: i32 = 3;
 const KEEPERS_SUPERVISOR: i32 = 4;
@@ -64,17 +59,6 @@ pub struct Executable {
     pub view: OwnedFd,
 }
 
-/// Which pod a pair is for, and how its next supervisor is started.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// The roots.
-    pub layout: Layout,
-    /// The pod.
-    pub uid: PodUid,
-    /// Path of podrun's executable.
-    pub executable: PathBuf,
-}
-
 /// What [`ensure`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Started {
@@ -82,15 +66,6 @@ pub enum Started {
     New,
     /// A supervisor, or a keeper that was about to start one.
     Stood,
-}
-
-/// What a supervisor was started with.
-#[derive(Debug)]
-pub struct Birth {
-    /// For whom.
-    pub identity: Identity,
-    /// Whoever waits for it to be ready; nobody when a keeper has started it again.
-    pub answer: Option<Answer>,
 }
 
 /// The cgroup of a pod's pair, outside the pod's own limits.
@@ -121,8 +96,9 @@ pub fn ensure(
     executable: impl FnOnce() -> Result<Executable>,
 ) -> Result<Started> {
     let directory = layout.pod(uid);
-    let lock = Lock::open(&directory)?;
-    if lock.holders()? == (Holders { supervisor: None, keeper: None }) {
+    if lock::holders(&directory)? == (Holders { supervisor: None, keeper: None }) {
+        // Makes it, unless the pod is gone.
+        drop(Lock::open(&directory)?);
         let Executable { path, view } = executable()?;
         let identity = Identity { layout: layout.clone(), uid: uid.clone(), executable: path };
         match first(&identity, view)?.wait(READY_PATIENCE) {
@@ -133,7 +109,7 @@ pub fn ensure(
         }
     }
     let deadline = Instant::now() + RESTART_PATIENCE;
-    while lock.holders()?.supervisor.is_none() {
+    while lock::holders(&directory)?.supervisor.is_none() {
         if Instant::now() >= deadline {
             return Err(Error::host("the pod's supervisor does not stay")
                 .hint(format!("its last words are in {:?}", directory.join(layout::pod::SUPERVISOR_LOG))));
@@ -373,40 +349,4 @@ fn protect_from_oom_killer() -> Result<()> {
 
 fn environment() -> Result<[CString; 1]> {
     Ok([CString::new(ENVIRONMENT).map_err(io::Error::other).context(|| "cannot make an environment")?])
-}
-
-/// The words that a keeper, or with `reply` a first supervisor, is executed with.
-fn words(name: &str, identity: &Identity, reply: bool) -> Result<Vec<CString>> {
-    let Identity { layout, uid, executable } = identity;
-    let paths = [layout.root(), layout.data_root(), Path::new(uid.as_str()), executable];
-    let words = std::iter::once(name.as_bytes())
-        .chain(paths.map(|path| path.as_os_str().as_bytes()))
-        .chain(reply.then_some(REPLY_WORD.as_bytes()));
-    words
-        .map(|word| CString::new(word).map_err(io::Error::other))
-        .collect::<io::Result<_>>()
-        .context(|| "cannot pass the pod's paths on")
-}
-
-impl Birth {
-    /// Reads the words behind [`SUPERVISOR`]: root, data root, uid, podrun's executable, and `reply` where the reply
-    /// socket is descriptor 3, which is taken over.
-    ///
-    /// # Errors
-    /// When podrun was not started by a keeper.
-    pub fn from_words(words: &[OsString]) -> Result<Self> {
-        let strange = || Error::new(Kind::Usage, format!("{SUPERVISOR} is started by podrun alone"));
-        let [root, data_root, uid, executable, reply @ ..] = words else { return Err(strange()) };
-        let layout = Layout::new(Path::new(root), Path::new(data_root))
-            .context(|| "cannot tell the current directory")?;
-        let uid = uid.to_str().ok_or_else(strange)?.parse()?;
-        let answer = match reply {
-            [] => None,
-            [word] if word == REPLY_WORD => {
-                Some(Answer::new(inherit::take(REPLY).context(|| "cannot find the reply socket")?))
-            }
-            _ => return Err(strange()),
-        };
-        Ok(Self { identity: Identity { layout, uid, executable: executable.into() }, answer })
-    }
 }
