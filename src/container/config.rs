@@ -283,6 +283,32 @@ mod tests {
     }
 
     #[test]
+    fn a_spec_in_memory_reads_back_from_its_text() {
+        let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#;
+        let without = SMALL.replace(r#", "seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}"#, "");
+        let spec = parse(without).unwrap().spec;
+        for seccomp in [None, Some(profile.to_owned())] {
+            let made = Config::of(spec.clone(), seccomp.clone()).unwrap();
+            let read = parse(made.text).unwrap();
+            assert_eq!((read.spec, read.seccomp), (spec.clone(), seccomp.clone()));
+            assert_eq!(made.seccomp, seccomp);
+        }
+        let refused = |spec: &Spec, seccomp: Option<&str>| {
+            Config::of(spec.clone(), seccomp.map(ToOwned::to_owned)).unwrap_err().to_string()
+        };
+        assert!(refused(&spec, Some("{")).starts_with("linux.seccomp: malformed JSON"));
+        let mut twice = spec.clone();
+        twice.linux_mut().as_mut().unwrap().set_seccomp(serde_json::from_str(profile).unwrap());
+        assert!(refused(&twice, None).starts_with("linux.seccomp: "));
+        let mut hooked = spec.clone();
+        hooked.set_hooks(serde_json::from_str(r#"{"prestart": [{"path": "/x"}]}"#).unwrap());
+        assert!(refused(&hooked, None).starts_with("hooks.prestart"));
+        let mut bare = spec;
+        bare.set_process(None);
+        assert!(refused(&bare, None).starts_with("process: "));
+    }
+
+    #[test]
     fn errors_name_the_field_or_the_line() {
         assert!(
             error("{\n  \"ociVersion\": }").contains("line 2 column"),

@@ -21,6 +21,7 @@ use crate::sync::link::{self, CommandEnd};
 use crate::sys::clone::{Child, CloneArgs, single_threaded, spawn};
 use crate::sys::socket;
 use nix::sys::stat::Mode;
+use oci_spec::runtime::Root;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -68,20 +69,22 @@ pub fn begin(
 
 /// The config, and the directory that its relative paths begin at.
 fn load(host: &Host, request: &mut CreateRequest) -> Result<(PathBuf, Config)> {
-    match &mut request.config {
+    // It is not needed twice, and large.
+    match std::mem::replace(&mut request.config, ConfigSource::Bundle(PathBuf::new())) {
         ConfigSource::Bundle(bundle) => {
-            let bundle = std::fs::canonicalize(&*bundle)
+            let bundle = std::fs::canonicalize(&bundle)
                 .context_as(Kind::User, || format!("cannot use bundle {bundle:?}"))?;
             let config = config::load(&bundle)?;
             Ok((bundle, config))
         }
-        ConfigSource::Spec { spec, seccomp } => {
+        ConfigSource::Spec { mut spec, seccomp } => {
             if let RootSource::Overlay(overlay) = &request.root {
-                let mut root = spec.root().clone().unwrap_or_default();
-                root.set_path(overlay.scratch.join(layout::scratch::ROOT));
+                let read_only = spec.root().as_ref().and_then(Root::readonly);
+                let mut root = Root::default();
+                root.set_path(overlay.scratch.join(layout::scratch::ROOT)).set_readonly(read_only);
                 spec.set_root(Some(root));
             }
-            let config = Config::of(std::mem::take(spec), seccomp.take())?;
+            let config = Config::of(*spec, seccomp)?;
             Ok((host.layout.container(&request.id), config))
         }
     }
@@ -128,6 +131,7 @@ fn begin_reserved(
         sandbox::join(&mut config.spec, sandbox, &request.volumes, leaf)?;
     }
     let mut plan = plan::plan(host, &mut request, &record.bundle, &config)?;
+    sandbox.as_ref().map_or(Ok(()), sandbox::check_pause)?;
     record.cgroup.clone_from(&plan.cgroup);
     record.rootfs.clone_from(&plan.root.path);
     record.oci_version.clone_from(config.spec.version());
@@ -145,6 +149,8 @@ fn begin_reserved(
     atomic::replace(directory, layout::container::CONFIG, config.text.as_bytes(), Durability::Boot)?;
     if let RootSource::Overlay(root) = &request.root {
         plan.root.overlay = Some(overlay::make(root)?);
+        plan.root.path = std::fs::canonicalize(&plan.root.path)
+            .context(|| format!("cannot resolve {:?}", plan.root.path))?;
     }
     let entry = plan.cgroup.as_ref().map(|cgroup| enterable(cgroup, &plan)).transpose()?;
     let fifo = match when {

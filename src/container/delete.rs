@@ -1,5 +1,6 @@
 //! Removing a container, whole or half-made, without a trace.
 
+use super::ended::{KILL_DEADLINE, hangs};
 use super::record::{self, Record, Status};
 use super::{Host, config, directory};
 use crate::cgroup::{self, Cgroup};
@@ -17,9 +18,6 @@ const MAKER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often it is looked meanwhile whether it says so on record.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
-
-/// How long a killed process may take to end before we say so.
-const KILL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Deletes a container that is stopped or was never started; with `force` a running one too.
 ///
@@ -227,6 +225,5 @@ fn kill_all(init: Option<OwnedFd>, cgroup: Option<&Cgroup>) -> Result<()> {
     if pidfd::wait_exit(init.as_fd(), KILL_DEADLINE).context(|| "cannot wait for the init process")? {
         return Ok(());
     }
-    Err(Error::host(format!("its init process does not end within {} s of SIGKILL", KILL_DEADLINE.as_secs()))
-        .hint("it hangs in the kernel (state D in ps), most often on storage; try again when that answers"))
+    Err(hangs("its init process"))
 }

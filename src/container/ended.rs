@@ -7,6 +7,16 @@ use crate::sys::pidfd;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// How long a killed process may take to end before we say so.
+pub const KILL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The error for a process that does not end when it is killed.
+pub fn hangs(subject: &str) -> Error {
+    Error::host(format!("{subject} does not end within {} s of SIGKILL", KILL_DEADLINE.as_secs()))
+        .hint("it hangs in the kernel (state D in ps), most often on storage; try again when that answers")
+}
 
 /// Kills and reaps a child that failed or is not wanted any more. When it died without a word, its exit status and the
 /// cgroup tell why. `filtered` says that a seccomp filter may be the reason
@@ -20,12 +30,14 @@ pub fn end_child(child: &Child, cgroup: Option<&Cgroup>, filtered: bool, error: 
         return Error::host(format!("{error}; and its process {} cannot be killed", child.pid))
             .because(second);
     }
-    let status = loop {
-        match waitpid(nix::unistd::Pid::from_raw(child.pid), None) {
-            Err(nix::errno::Errno::EINTR) => {}
-            other => break other,
+    match pidfd::wait_exit(child.pidfd.as_fd(), KILL_DEADLINE) {
+        Ok(true) => {}
+        Ok(false) => return hangs(&format!("{error}; and its process {}", child.pid)),
+        Err(second) => {
+            return Error::host(format!("{error}; and its process cannot be waited for")).because(second);
         }
-    };
+    }
+    let status = waitpid(nix::unistd::Pid::from_raw(child.pid), None);
     if !already_dead {
         return error;
     }

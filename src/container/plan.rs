@@ -99,24 +99,7 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         resources.set_devices(Some(Vec::new()));
     }
     let (cgroup, hierarchies) = groups(host, request, linux, &resources)?;
-    let seccomp = config
-        .seccomp
-        .as_deref()
-        .map(|text| seccomp::filter(&host.layout.seccomp_cache(), text))
-        .transpose()?;
-    let (stdio, relay) = match std::mem::take(&mut request.streams) {
-        Streams::Inherited => (None, None),
-        Streams::Given(stdio) => (Some(stdio), None),
-        Streams::Terminal(socket) => (None, Some(socket)),
-    };
-    let surroundings = Surroundings {
-        seccomp,
-        stdio,
-        terminal: terminal(process.terminal().unwrap_or(false), request.console_socket.as_deref(), relay)?,
-        keyring: keyring(&request.id, !request.no_new_keyring),
-        preserved_fds: request.listen_fds.saturating_add(request.preserve_fds),
-        listen_fds: request.listen_fds,
-    };
+    let surroundings = surroundings(host, request, config, process.terminal().unwrap_or(false))?;
     let root = RootPlan {
         path: match &request.root {
             RootSource::Config => mounts::root_directory(bundle, root.path())?,
@@ -149,6 +132,33 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         resources,
         namespaces,
         root,
+    })
+}
+
+/// What the process gets beside what its part of the spec says. Takes the streams out of the request.
+fn surroundings(
+    host: &Host,
+    request: &mut CreateRequest,
+    config: &Config,
+    terminal: bool,
+) -> Result<Surroundings> {
+    let seccomp = config
+        .seccomp
+        .as_deref()
+        .map(|text| seccomp::filter(&host.layout.seccomp_cache(), text))
+        .transpose()?;
+    let (stdio, relay) = match std::mem::take(&mut request.streams) {
+        Streams::Inherited => (None, None),
+        Streams::Given(stdio) => (Some(stdio), None),
+        Streams::Terminal(socket) => (None, Some(socket)),
+    };
+    Ok(Surroundings {
+        seccomp,
+        stdio,
+        terminal: self::terminal(terminal, request.console_socket.as_deref(), relay)?,
+        keyring: keyring(&request.id, !request.no_new_keyring),
+        preserved_fds: request.listen_fds.saturating_add(request.preserve_fds),
+        listen_fds: request.listen_fds,
     })
 }
 

@@ -359,3 +359,32 @@ fn half_made(id: &ContainerId, directory: &Path) -> State {
         cgroup_path: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lives_on_says_that_it_is_done_and_lets_others_delete() {
+        let directory = std::env::temp_dir().join(format!("podrun-record-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let record = Record::new("c".parse().unwrap(), PathBuf::new()).unwrap();
+        record.write(&directory).unwrap();
+        let now = || Record::read(&directory).unwrap().unwrap();
+        assert_eq!(now().status(&directory).unwrap(), Status::Creating);
+        // It could not be made, nor then removed.
+        assert!(record.claim_back(&directory).unwrap());
+        assert_eq!((now().deleter, now().given_up), (Some(record.maker.clone()), true));
+        assert!(!record.claim_back(&directory).unwrap());
+        Record::unclaim(&directory).unwrap();
+        assert_eq!((now().deleter, now().given_up), (None, true));
+        assert_eq!(now().status(&directory).unwrap(), Status::Stopped);
+        // Another command deletes it while it is made: that one is told.
+        let other = ProcessRef { start_time: 1, ..record.maker.clone() };
+        Record { deleter: Some(other.clone()), ..record.clone() }.write(&directory).unwrap();
+        assert!(!record.claim_back(&directory).unwrap());
+        Record::unclaim(&directory).unwrap();
+        assert_eq!((now().deleter, now().given_up), (Some(other), true));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

@@ -4,7 +4,9 @@
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::sandbox::{Sandbox, VolumeMount};
 use crate::report;
+use crate::sys::pidfd;
 use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Mount, Spec};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,16 @@ pub fn join(spec: &mut Spec, sandbox: &Sandbox, volumes: &[VolumeMount], leaf: &
     }
     linux.set_cgroups_path(Some(Path::new(&sandbox.cgroup_path).join(leaf)));
     Ok(())
+}
+
+/// Makes sure that the paths of namespaces that [`join`] wrote led to the pod's: asked once they are opened, for the pid
+/// in them is the pause's as long as that lives.
+///
+/// # Errors
+/// When the pause is dead.
+pub fn check_pause(sandbox: &Sandbox) -> Result<()> {
+    pidfd::send_signal(sandbox.pause.as_fd(), 0)
+        .context(|| format!("the pause process of pod {:?} is gone", sandbox.title))
 }
 
 fn hostname(spec: &mut Spec, sandbox: &Sandbox) {

@@ -67,7 +67,7 @@ fn check(path: &Path) -> Result<()> {
 /// Adds the noun, and says whether the program is to blame, as shells tell 127 and 126 from trouble of the host's.
 fn blamed<T>(result: std::io::Result<T>, title: impl FnOnce() -> String) -> Result<T> {
     let kind = match result.as_ref().err().and_then(std::io::Error::raw_os_error) {
-        Some(libc::ENOENT) => Kind::NoProgram,
+        Some(libc::ENOENT | libc::ENOTDIR) => Kind::NoProgram,
         Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::EIO) => Kind::Host,
         _ => Kind::NotExecutable,
     };

@@ -106,3 +106,31 @@ fn hint(error: Error) -> Error {
         _ => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn the_writable_layer_is_fresh_and_looks_like_the_top_one() {
+        let top = std::env::temp_dir().join(format!("podrun-overlay-{}", std::process::id()));
+        let layer = top.join("layer");
+        std::fs::create_dir_all(&layer).unwrap();
+        std::fs::set_permissions(&layer, PermissionsExt::from_mode(0o1751)).unwrap();
+        let root = |count| OverlayRoot { layers: vec![layer.clone(); count], scratch: top.join("c/0") };
+        make(&root(MOST_LAYERS)).unwrap();
+        let upper = top.join("c/0").join(scratch::UPPER);
+        assert_eq!(std::fs::metadata(&upper).unwrap().mode() & 0o7777, 0o1751);
+        std::fs::create_dir(upper.join("left")).unwrap();
+        make(&root(1)).unwrap();
+        assert!(!upper.join("left").exists() && top.join("c/0").join(scratch::ROOT).is_dir());
+        for count in [0, MOST_LAYERS + 1] {
+            let error = make(&root(count)).unwrap_err().to_string();
+            assert!(error.contains(&format!("of {count} layers")), "{error}");
+        }
+        let missing = OverlayRoot { layers: vec![PathBuf::from("/no/such")], ..root(1) };
+        assert!(make(&missing).unwrap_err().to_string().starts_with("cannot use layer \"/no/such\""));
+        std::fs::remove_dir_all(top).unwrap();
+    }
+}
