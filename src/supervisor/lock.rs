@@ -36,6 +36,22 @@ pub struct Holders {
     pub keeper: Option<i32>,
 }
 
+/// The processes that hold the locks of the pod with this directory, without making anything in it: it may be about to
+/// be removed. Not for a process that holds one itself.
+///
+/// # Errors
+/// When the file cannot be opened, or its file system has no locks.
+pub fn holders(directory: &Path) -> Result<Holders> {
+    let path = directory.join(layout::pod::LOCK);
+    match File::options().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
+        Ok(file) => Lock { file, path }.holders(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Ok(Holders { supervisor: None, keeper: None })
+        }
+        Err(error) => Err(error).context(|| format!("cannot open {path:?}")),
+    }
+}
+
 impl Lock {
     /// Opens the lock file in a pod's directory, making it if need be.
     ///

@@ -1,8 +1,7 @@
 //! `pod apply`
 
-use super::make::{self, Checked};
 use super::manifests::{self, Reading};
-use super::{collected_pods, run};
+use super::{collected_pods, make, run};
 use crate::cli::{Globals, output};
 use crate::container::Host;
 use crate::error::{Context, Error, Kind, Result};
@@ -43,28 +42,29 @@ impl ApplyArgs {
             ignore_unsupported: self.ignore_unsupported,
             ..Reading::default()
         };
-        let (present, absent) = parted(&host, manifests::read_all(&self.file, reading)?)?;
-        let checked = Checked::new(&host, absent)?;
-        let kept = collected_pods("apply", &present, |manifest| keep(&host, manifest));
-        let made = collected_pods("apply", checked.manifests(), |manifest| {
-            run::start(&host, &make::make(&host, manifest)?)?;
-            say(manifest, "created")
-        });
-        kept.and(made).map(|()| 0)
+        let manifests = manifests::read_all(&self.file, reading)?;
+        let present =
+            manifests.iter().map(|manifest| is_there(&host, manifest)).collect::<Result<Vec<_>>>()?;
+        let absent = manifests.iter().zip(&present).filter(|(_, present)| !**present);
+        let _lease = make::check_all(&host, absent.map(|(manifest, _)| manifest))?;
+        let mut present = present.iter();
+        collected_pods("apply", &manifests, |manifest| match present.next() {
+            Some(true) => keep(&host, manifest),
+            _ => {
+                run::start(&host, &make::make(&host, manifest)?)?;
+                say(manifest, "created")
+            }
+        })?;
+        Ok(0)
     }
 }
 
-/// The manifests whose pods are there, and the others.
-fn parted(host: &Host, manifests: Vec<Manifest>) -> Result<(Vec<Manifest>, Vec<Manifest>)> {
-    let (mut present, mut absent) = (Vec::new(), Vec::new());
-    for manifest in manifests {
-        match pod::open(&host.layout, &make::reference(&manifest)) {
-            Ok(_) => present.push(manifest),
-            Err(error) if error.kind() == Kind::NotFound => absent.push(manifest),
-            Err(error) => return Err(error),
-        }
+fn is_there(host: &Host, manifest: &Manifest) -> Result<bool> {
+    match pod::open(&host.layout, &make::reference(manifest)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == Kind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
-    Ok((present, absent))
 }
 
 fn say(manifest: &Manifest, what: &str) -> Result<()> {
@@ -85,15 +85,18 @@ fn keep(host: &Host, manifest: &Manifest) -> Result<()> {
 }
 
 fn same(pod: &Pod, wanted: &PodSpec) -> Result<()> {
-    let hint = format!("delete it first: podrun pod delete -n {} {}", pod.namespace(), pod.name());
+    let namespace = match pod.namespace().as_str() {
+        "default" => String::new(),
+        other => format!("-n {other} "),
+    };
+    let hint = format!("delete it first: podrun pod delete {namespace}{}", pod.name());
     if pod.is_deleting() {
         return Err(Error::user("it is being deleted").hint("apply it again when it is gone"));
     }
     if pod.kind() == PodKind::Bare {
         return Err(Error::user("there is a bare pod of that name").hint(hint));
     }
-    let object = |spec: &PodSpec| serde_json::to_value(spec).context(|| "cannot compare the pods");
-    let places = differences(&object(&pod.spec()?)?, &object(wanted)?);
+    let places = differences(&pod.spec()?, wanted)?;
     if places.is_empty() {
         return Ok(());
     }
@@ -101,11 +104,30 @@ fn same(pod: &Pod, wanted: &PodSpec) -> Result<()> {
         .hint(hint))
 }
 
-/// Where two values differ, by their paths in a manifest.
-fn differences(one: &Value, other: &Value) -> Vec<String> {
+/// Where two pods differ, by the paths of the fields in a manifest. What is a cluster's business alone does not count.
+fn differences(one: &PodSpec, other: &PodSpec) -> Result<Vec<String>> {
+    let object = |spec: &PodSpec| -> Result<Value> {
+        let mut spec = serde_json::to_value(spec).context(|| "cannot compare the pods")?;
+        spec["acceptedFields"] = Value::Null;
+        Ok(spec)
+    };
     let mut places = Vec::new();
-    compare(String::new(), one, other, &mut places);
-    places
+    compare(String::new(), &object(one)?, &object(other)?, &mut places);
+    Ok(places.iter().map(|place| written(place)).collect())
+}
+
+/// The path of a field of the model as a manifest has it.
+fn written(path: &str) -> String {
+    let parent =
+        if path.starts_with("labels") || path.starts_with("annotations") { "metadata" } else { "spec" };
+    let names = [
+        ("cpuMillis", "cpu"),
+        ("memoryBytes", "memory"),
+        (".security.", ".securityContext."),
+        (".source", ""),
+    ];
+    let path = names.into_iter().fold(path.to_owned(), |path, (ours, theirs)| path.replace(ours, theirs));
+    format!("{parent}.{path}")
 }
 
 fn compare(path: String, one: &Value, other: &Value, places: &mut Vec<String>) {
@@ -136,18 +158,27 @@ mod tests {
 
     #[test]
     fn differences_are_named_by_their_place() {
-        let value = |spec: &PodSpec| serde_json::to_value(spec).unwrap();
         let one = samples::spec(&["a", "b"]);
         let mut other = one.clone();
-        assert!(differences(&value(&one), &value(&other)).is_empty());
+        other.accepted_fields.push("spec.tolerations".into());
+        assert!(differences(&one, &other).unwrap().is_empty());
         other.containers[1].image = "nginx".into();
+        other.containers[0].resources.limits.memory_bytes = Some(1);
+        other.containers[0].security.privileged = true;
         other.labels.insert("app".into(), "shop".into());
         other.host_network = true;
-        assert_eq!(
-            differences(&value(&one), &value(&other)),
-            ["containers[1].image", "hostNetwork", "labels"]
-        );
+        let want = [
+            "spec.containers[0].resources.limits.memory",
+            "spec.containers[0].securityContext.privileged",
+            "spec.containers[1].image",
+            "spec.hostNetwork",
+            "metadata.labels",
+        ];
+        assert_eq!(differences(&one, &other).unwrap(), want);
         other.containers.pop();
-        assert_eq!(differences(&value(&one), &value(&other)), ["containers", "hostNetwork", "labels"]);
+        assert_eq!(
+            differences(&one, &other).unwrap(),
+            ["spec.containers", "spec.hostNetwork", "metadata.labels"]
+        );
     }
 }

@@ -1,8 +1,7 @@
 //! `pod create`
 
-use super::collected_pods;
-use super::make::{self, Checked};
 use super::manifests::{self, Reading};
+use super::{collected_pods, make};
 use crate::cli::args::pod_name;
 use crate::cli::{Globals, output};
 use crate::container::{CgroupManager, Host};
@@ -100,8 +99,9 @@ impl CreateArgs {
             ignore_unsupported: self.ignore_unsupported,
             ..Reading::default()
         };
-        let checked = Checked::new(host, manifests::read(file, reading)?)?;
-        collected_pods("create", checked.manifests(), |manifest| {
+        let manifests = manifests::read(file, reading)?;
+        let _lease = make::check_all(host, &manifests)?;
+        collected_pods("create", &manifests, |manifest| {
             let pod = make::make(host, manifest)?;
             output::print(&format!("pod/{} created\n", pod.name()))
         })

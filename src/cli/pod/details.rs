@@ -16,8 +16,8 @@ pub fn facts(spec: &PodSpec, status: Option<&PodStatus>) -> Facts {
         ("Labels", pairs(&spec.labels)),
         ("Annotations", pairs(&spec.annotations)),
         ("QoS class", format!("{:?}", spec.qos_class())),
-        ("Restarts", format!("{:?}", spec.restart_policy)),
-        ("Grace", format!("{} s", spec.termination_grace_period_seconds)),
+        ("Restart policy", format!("{:?}", spec.restart_policy)),
+        ("Grace period", format!("{} s", spec.termination_grace_period_seconds)),
     ];
     if let Some(status) = status {
         facts.push(("Reason", sentence(status.reason.as_deref(), status.message.as_deref())));

@@ -51,15 +51,15 @@ impl ExecArgs {
         let host = globals.host_of_existing()?;
         let target = PodArgs { pod: self.pod.clone(), namespace: self.namespace.clone() };
         let pod = target.find(&host)?;
-        let title = || format!("cannot exec in pod {:?}", self.pod.as_str());
         if pod.kind() == PodKind::Bare {
             return Err(
                 Error::user("it is a bare pod").hint("exec in one of its containers: podrun exec ID CMD...")
             )
-            .context(title);
+            .context(|| format!("cannot exec in pod {:?}", self.pod.as_str()));
         }
         let spec = pod.spec()?;
         let name = choose::container(&spec, self.container.as_deref())?.name.as_str();
+        let title = || format!("cannot exec in container {name:?} of pod {:?}", self.pod.as_str());
         let status = pair::status(&host, &pod)?;
         let id = running(status.as_ref(), name).context(title)?;
         if !self.stdin {
@@ -67,8 +67,7 @@ impl ExecArgs {
             drop(inherit::take(0).context(|| "cannot open /dev/null")?);
         }
         let request = ExecRequest { args: self.words()?, tty: self.tty, ..ExecRequest::default() };
-        let code =
-            container::exec(&host, &id, &request).context(|| format!("{}, container {name:?}", title()))?;
+        let code = container::exec(&host, &id, &request).context(title)?;
         if code != 0 {
             output::note(&format!("command terminated with exit code {code}"));
         }
@@ -96,7 +95,7 @@ fn running(status: Option<&PodStatus>, name: &str) -> Result<ContainerId> {
         }
         _ => "it has not been made yet".to_owned(),
     };
-    Err(Error::user(format!("container {name:?} does not run: {why}")))
+    Err(Error::user(format!("it does not run: {why}")))
 }
 
 #[cfg(test)]
@@ -114,8 +113,8 @@ mod tests {
         status.containers[0].container_id = Some("a.c0.0".into());
         assert_eq!(running(Some(&status), "c0").unwrap().as_str(), "a.c0.0");
         let error = |name| running(Some(&status), name).unwrap_err().to_string();
-        assert_eq!(error("c1"), "container \"c1\" does not run: it waits (CrashLoopBackOff)");
-        assert_eq!(error("c2"), "container \"c2\" does not run: it has ended with exit code 3 (Error)");
+        assert_eq!(error("c1"), "it does not run: it waits (CrashLoopBackOff)");
+        assert_eq!(error("c2"), "it does not run: it has ended with exit code 3 (Error)");
         assert!(running(None, "c0").unwrap_err().to_string().contains("not been made"));
     }
 }

@@ -18,33 +18,20 @@ use std::time::Duration;
 /// How long a first supervisor may take to be ready.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Manifests whose pods can be made. Their images stay where they are as long as this lives.
-pub struct Checked {
-    manifests: Vec<Manifest>,
-    _lease: Lease,
-}
-
-impl Checked {
-    /// Looks at everything that can be known to be wrong, in all of the manifests. `is_taken` says whether the name of
-    /// another pod is in the way.
-    ///
-    /// # Errors
-    /// Everything that was found; nothing has been made.
-    pub fn new(host: &Host, manifests: Vec<Manifest>) -> Result<Self> {
-        if host.cgroups == CgroupManager::Disabled {
-            return Err(Error::user("a pod needs a cgroup").hint("leave out --cgroup-manager disabled"));
-        }
-        let store = Store::new(&host.layout);
-        let lease = store.lease()?;
-        let errors = manifests.iter().filter_map(|manifest| check(host, &store, manifest).err()).collect();
-        collected(|count| format!("cannot create {count} pods"), errors)?;
-        Ok(Self { manifests, _lease: lease })
+/// Looks at everything of the manifests that can be known to be wrong. Their images stay where they are until the lease
+/// is dropped, which is not before their pods are on record.
+///
+/// # Errors
+/// Everything that was found; nothing has been made.
+pub fn check_all<'a>(host: &Host, manifests: impl IntoIterator<Item = &'a Manifest>) -> Result<Lease> {
+    if host.cgroups == CgroupManager::Disabled {
+        return Err(Error::user("a pod needs a cgroup").hint("leave out --cgroup-manager disabled"));
     }
-
-    /// The manifests.
-    pub fn manifests(&self) -> &[Manifest] {
-        &self.manifests
-    }
+    let store = Store::new(&host.layout);
+    let lease = store.lease()?;
+    let errors = manifests.into_iter().filter_map(|manifest| check(host, &store, manifest).err()).collect();
+    collected(|count| format!("cannot create {count} pods"), errors)?;
+    Ok(lease)
 }
 
 /// How the pod is named.

@@ -8,7 +8,7 @@ use crate::pod::{Pod, PodKind};
 use crate::report;
 use crate::state::layout;
 use crate::supervisor::control::{self, Request};
-use crate::supervisor::spawn;
+use crate::supervisor::spawn::{self, Started};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -17,14 +17,26 @@ const ATTEMPTS: u32 = 50;
 /// A supervisor that has just been started listens within a few of these.
 const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
 
+/// How long a new supervisor may take to look at the containers that an earlier one has left.
+const BEGINNING_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Sees to it that the pod has a living supervisor.
 ///
 /// # Errors
 /// Those of [`spawn::ensure`]; for a half-made pod.
-pub fn ensure(host: &Host, pod: &Pod) -> Result<()> {
+fn ensure(host: &Host, pod: &Pod) -> Result<Started> {
     let uid = pod.uid().ok_or_else(|| Error::not_found("the pod has no uid"))?;
     pod.directory()?;
-    spawn::ensure(&host.layout, uid, seal::executable).map(drop)
+    spawn::ensure(&host.layout, uid, seal::executable)
+}
+
+/// As [`ensure`]; when this returns, a new supervisor knows what has become of the containers.
+fn bring_to_life(host: &Host, pod: &Pod) -> Result<()> {
+    match ensure(host, pod)? {
+        Started::Stood => Ok(()),
+        // It begins with the first request that comes, and signal 0 does nothing.
+        Started::New => ask(host, pod, &Request::Kill { signal: 0 }, Some(BEGINNING_PATIENCE)),
+    }
 }
 
 /// What the pod does, from a supervisor that lives while there is something to supervise. Whoever only looks is shown
@@ -41,7 +53,7 @@ pub fn status(host: &Host, pod: &Pod) -> Result<Option<PodStatus>> {
     if known.as_ref().is_none_or(PodStatus::has_ended) || pod.confirm().is_err() {
         return Ok(known);
     }
-    let ensured = ensure(host, pod);
+    let ensured = bring_to_life(host, pod);
     let known = pod.status()?;
     // A pod that was deleted meanwhile needs none.
     if let (Err(error), Some(_)) = (ensured, &known) {
@@ -59,7 +71,7 @@ pub fn ask(host: &Host, pod: &Pod, request: &Request, patience: Option<Duration>
         pod.confirm()?;
     }
     let path = pod.directory()?.join(layout::pod::CONTROL);
-    repeated(|| ensure(host, pod).and_then(|()| control::ask(&path, request, patience)))
+    repeated(|| ensure(host, pod).and_then(|_| control::ask(&path, request, patience)))
 }
 
 /// Tells the supervisor without waiting; the answer is [`control::hear`]d from what is returned, or seen in the status.
@@ -68,7 +80,7 @@ pub fn ask(host: &Host, pod: &Pod, request: &Request, patience: Option<Duration>
 /// Kind Died when supervisors keep dying.
 pub fn tell(host: &Host, pod: &Pod, request: &Request) -> Result<OwnedFd> {
     let path = pod.directory()?.join(layout::pod::CONTROL);
-    repeated(|| ensure(host, pod).and_then(|()| control::tell(&path, request)))
+    repeated(|| ensure(host, pod).and_then(|_| control::tell(&path, request)))
 }
 
 fn repeated<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {

@@ -1,13 +1,13 @@
 //! `pod run`
 
 use super::foreground::Foreground;
-use super::make::{self, Checked};
 use super::manifests::{self, Reading};
 use super::remove::{self, How};
-use super::{collected_pods, pair};
+use super::{collected_pods, make, pair};
 use crate::cli::{Globals, output};
 use crate::container::Host;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Result};
+use crate::image::Lease;
 use crate::manifest::Manifest;
 use crate::model::ids::PodNamespace;
 use crate::model::status::{ContainerState, Phase, PodStatus};
@@ -60,20 +60,18 @@ impl RunArgs {
                 .hint("run several pods with --detach, or podrun pod apply"))
             .context(|| "cannot run in the foreground");
         }
-        let checked = Checked::new(&host, manifests)?;
-        if self.detach {
-            return run_detached(&host, &checked).map(|()| 0);
-        }
-        match checked.manifests() {
-            [manifest] => self.run_attached(&host, manifest),
-            _ => Err(Error::new(Kind::User, "there is no pod to run")),
+        let lease = make::check_all(&host, &manifests)?;
+        match &manifests[..] {
+            [manifest] if !self.detach => self.run_attached(&host, manifest, lease),
+            several => run_detached(&host, several).map(|()| 0),
         }
     }
 
-    fn run_attached(&self, host: &Host, manifest: &Manifest) -> Result<i32> {
+    fn run_attached(&self, host: &Host, manifest: &Manifest, lease: Lease) -> Result<i32> {
         // From here on signals wait until they are looked for, so that none leaves a half-made pod behind.
         let mut foreground = Foreground::begin()?;
         let mut pod = make::make(host, manifest)?;
+        drop(lease);
         let ended = foreground.stay(host, &pod)?;
         if self.rm {
             remove::remove(host, &mut pod, How::Forced)?;
@@ -87,8 +85,8 @@ impl RunArgs {
     }
 }
 
-fn run_detached(host: &Host, checked: &Checked) -> Result<()> {
-    collected_pods("run", checked.manifests(), |manifest| {
+fn run_detached(host: &Host, manifests: &[Manifest]) -> Result<()> {
+    collected_pods("run", manifests, |manifest| {
         let pod = make::make(host, manifest)?;
         start(host, &pod)?;
         output::print(&format!("pod/{} created\n", pod.name()))

@@ -1,7 +1,7 @@
 //! Waiting for news of a pod: its directory, where the status is replaced at every change, and its supervisor's life.
 
 use crate::error::{Context, Result};
-use crate::supervisor::lock::Lock;
+use crate::supervisor::lock;
 use crate::sys::pidfd;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -67,6 +67,6 @@ fn poll_timeout(left: Duration) -> PollTimeout {
 /// # Errors
 /// When the pod's lock file cannot be opened.
 pub fn supervisor(directory: &Path) -> Result<Option<OwnedFd>> {
-    let Some(pid) = Lock::open(directory)?.holders()?.supervisor else { return Ok(None) };
+    let Some(pid) = lock::holders(directory)?.supervisor else { return Ok(None) };
     Ok(pidfd::open(pid).ok())
 }
