@@ -149,22 +149,23 @@ fn pause_survives_signals_from_its_own_namespace(t: &Test) {
 
 fn half_written_pod_record_can_be_deleted(t: &Test) {
     let podrun = t.podrun();
-    // In the usual place, which can be known without the record.
-    let uid = podrun
-        .run(&["pod", "create", "p", "--volume", "d=emptyDir,medium=Memory"])
-        .ok()
-        .stdout
-        .trim()
-        .to_owned();
-    podrun.up_in("p", &sleeper(t), "c", &["--volume", "d:/d"]);
-    let record = podrun.root().join("pods").join(&uid).join("pod.json");
-    let text = std::fs::read(&record).expect("the record");
-    for cut in [text.len() / 2, 0] {
-        std::fs::write(&record, &text[..cut]).expect("to cut it");
-        let out = podrun.run(&["pod", "state", "p"]);
-        assert!(out.code() <= 1, "{out:?}");
-        podrun.run(&["pod", "list"]).ok();
+    let volume = ["--volume", "d=emptyDir,medium=Memory"];
+    // In the usual place, and where only the record knows: the group is found by its name.
+    for parent in ["/podrun".to_owned(), pods::pod_parent()] {
+        let words = [&["pod", "create", "p", "--cgroup-parent", &parent], &volume[..]].concat();
+        let uid = podrun.run(&words).ok().stdout.trim().to_owned();
+        let pause = podrun.pause_pid("p");
+        podrun.up_in("p", &sleeper(t), "c", &["--volume", "d:/d"]);
+        let record = podrun.root().join("pods").join(&uid).join("pod.json");
+        let text = std::fs::read(&record).expect("the record");
+        for cut in [text.len() / 2, 0] {
+            std::fs::write(&record, &text[..cut]).expect("to cut it");
+            let out = podrun.run(&["pod", "state", "p"]);
+            assert!(out.code() <= 1, "{out:?}");
+            podrun.run(&["pod", "list"]).ok();
+        }
+        podrun.remove_pod("p");
+        assert!(!proc::lives(pause), "{parent}");
+        assert_eq!((podrun.pod_names(), podrun.ids()), (vec![], vec![]));
     }
-    podrun.remove_pod("p");
-    assert_eq!((podrun.pod_names(), podrun.ids()), (vec![], vec![]));
 }

@@ -8,7 +8,7 @@ use crate::error::{Context, Error, Result};
 use crate::model::ids::{ContainerName, PodUid};
 use crate::model::sandbox::Sandbox;
 use crate::pod::record::{PauseRecord, Record};
-use crate::pod::{NamespaceKind, Pod, namespaces};
+use crate::pod::{NamespaceKind, Pod, delete_command, namespaces};
 use crate::state::layout::Layout;
 use crate::sys::pidfd;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -152,14 +152,14 @@ impl Held {
     fn lost(&self, kind: NamespaceKind) -> Error {
         let pod = self.pod.shown();
         Error::host(format!("the pause process of pod {pod} is gone, and with it the pod's {kind} namespace"))
-            .hint(format!("delete the pod: podrun pod delete {}", self.pod.name()))
+            .hint(format!("delete it: {}", delete_command(self.pod.namespace(), self.pod.name())))
     }
 
     /// It is this process's child if this process made it; the pid is certainly its own by the descriptor.
     fn reap_pause(&self) {
         if let Some(pidfd) = self.pause_pidfd() {
             // ECHILD where it was another's.
-            drop(waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG));
+            let _reaped = waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
         }
     }
 }

@@ -195,7 +195,12 @@ pub(super) mod tests {
         std::fs::remove_dir_all(&directory).unwrap();
         assert_eq!(update(&directory, |_| Ok(())).unwrap_err().kind(), Kind::NotFound);
 
+        let supervisor = serde_json::from_str(r#"{"mode":"none","groups":[]}"#).unwrap();
+        let manifest = KindRecord::Manifest { supervisor, log_directory: "/logs".into() };
+        let text = serde_json::to_string(&Record { kind: manifest.clone(), ..record.clone() }).unwrap();
+        assert_eq!(parse(text.as_bytes()).unwrap().kind, manifest);
         let text = serde_json::to_string(&record).unwrap();
+        assert!(text.contains(r#""kind":"bare""#), "{text}");
         let other = parse(text.replace("\"version\":1", "\"version\":2").as_bytes()).unwrap_err();
         assert_eq!(other.to_string(), "it has version 2, not 1");
         for damaged in ["", "{", "{}", &text[..text.len() / 2], &text.replace("\"kind\"", "\"sort\"")] {

@@ -239,6 +239,7 @@ fn sysctl_path(name: &str, network: Network) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::podspec::SecurityContext;
 
     #[test]
     fn sysctls_of_the_pods_namespaces_alone() {
@@ -276,6 +277,60 @@ mod tests {
         assert!(sysctl_path("kernel.shmmax", Network::Host).is_ok());
         let twice = [("kernel.sem".to_owned(), "1".to_owned()), ("kernel/sem".to_owned(), "2".to_owned())];
         assert!(sysctls(&twice, Network::None).unwrap_err().to_string().contains("given twice"));
+    }
+
+    /// A manifest whose containers have these requests and limits, each `(cpu_millis, memory_bytes)`.
+    fn spec(containers: &[[(Option<u64>, Option<u64>); 2]]) -> PodSpec {
+        let list = |(cpu, memory)| serde_json::json!({"cpuMillis": cpu, "memoryBytes": memory});
+        let container = |[requests, limits]: &[_; 2]| {
+            serde_json::json!({
+                "name": "web", "image": "web", "imagePullPolicy": null, "command": [], "args": [], "env": [],
+                "workingDir": null, "resources": {"requests": list(*requests), "limits": list(*limits)},
+                "ports": [], "volumeMounts": [], "tty": false, "stdin": false, "stdinOnce": false,
+                "security": SecurityContext::default(),
+            })
+        };
+        let containers: Vec<_> = containers.iter().map(container).collect();
+        serde_json::from_value(serde_json::json!({
+            "name": "shop", "namespace": "default", "labels": {}, "annotations": {}, "hostname": null,
+            "hostNetwork": false, "shareProcessNamespace": true, "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 30, "volumes": [], "containers": containers, "acceptedFields": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn pods_are_limited_as_their_containers_together() {
+        const NONE: (Option<u64>, Option<u64>) = (None, None);
+        let of = |containers: &[_]| {
+            let request = CreateRequest::of_spec(&spec(containers));
+            let parent = request.cgroup_parent.unwrap();
+            (parent, request.cpu_shares, request.cpu_millis, request.memory_bytes)
+        };
+        assert_eq!(of(&[[NONE, NONE]]), ("/podrun/besteffort".into(), Some(2), None, None));
+        let all = (Some(500), Some(1 << 20));
+        assert_eq!(of(&[[all, all], [all, all]]), ("/podrun".into(), Some(1024), Some(1000), Some(2 << 20)));
+        // One container without a limit leaves the pod without.
+        let cpu = (Some(250), None);
+        assert_eq!(of(&[[all, all], [cpu, cpu]]), ("/podrun/burstable".into(), Some(768), Some(750), None));
+        assert_eq!(of(&[[cpu, NONE]]), ("/podrun/burstable".into(), Some(256), None, None));
+        // To the kubelet 0 is no limit.
+        let zero = (Some(0), Some(0));
+        assert_eq!(of(&[[zero, zero]]).2, None);
+        assert_eq!((shares(0), shares(1), shares(u64::MAX)), (2, 2, 1 << 18));
+        assert!(CreateRequest::of_spec(&spec(&[[NONE, NONE]])).share_pid);
+    }
+
+    #[test]
+    fn names_are_parts_of_file_names() {
+        let mut request = CreateRequest::of_spec(&spec(&[]));
+        let mut refused = |length: usize, kind| {
+            request.name = "x".repeat(length).parse().unwrap();
+            check_name_length(&request, kind).is_err()
+        };
+        let namespace = "default".len();
+        assert!(!refused(217 - namespace, PodKind::Manifest) && refused(218 - namespace, PodKind::Manifest));
+        assert!(!refused(254 - namespace, PodKind::Bare) && !refused(247, PodKind::Bare));
     }
 
     #[test]

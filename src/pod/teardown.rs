@@ -5,6 +5,7 @@
 
 use crate::cgroup::{self, Cgroup, Hierarchies};
 use crate::error::{Context, Error, Kind, Result};
+use crate::pod::limits::PAUSE_CGROUP;
 use crate::pod::record::{self, KindRecord, Record};
 use crate::pod::{Pod, boot, create, names};
 use crate::state::layout;
@@ -86,9 +87,7 @@ pub(super) fn remove(pod: &Pod) -> Result<()> {
         errors.extend(remove_supervisor(pod, record).err());
         // The kernel takes the namespaces down while files are removed here.
         let ending = record.map_or(Ok(None), kill_pause);
-        errors.extend(remove_logs(pod, record).err());
-        errors.extend(remove_tree(&data).err());
-        errors.extend(remove_mounts(&state).err());
+        errors.extend(remove_files(pod, record, &state, &data));
         errors.extend(ending.and_then(|ending| ending.map_or(Ok(()), Ending::wait)).err());
         errors.extend(remove_cgroup(pod, record).err());
         if errors.is_empty() {
@@ -104,21 +103,29 @@ pub(super) fn remove(pod: &Pod) -> Result<()> {
 /// Ends supervisor and keeper, which usually have ended by now, at once: neither can start the other again.
 fn remove_supervisor(pod: &Pod, record: Option<&Record>) -> Result<()> {
     match (record.map(|record| &record.kind), pod.uid()) {
-        (Some(KindRecord::Manifest { supervisor, .. }), _) => remove_group(supervisor),
+        (Some(KindRecord::Manifest { supervisor, .. }), _) => remove_group(supervisor, &[]),
         (None, Some(uid)) if pod.is_damaged() => {
-            remove_group(&cgroup::detect()?.for_absolute(&create::supervisor_cgroup(uid))?)
+            remove_group(&cgroup::detect()?.for_absolute(&create::supervisor_cgroup(uid))?, &[])
         }
         _ => Ok(()),
     }
 }
 
-/// Before the data directory goes, by which the logs of another boot are known.
-fn remove_logs(pod: &Pod, record: Option<&Record>) -> Result<()> {
-    match (record.map(|record| &record.kind), pod.uid()) {
-        (Some(KindRecord::Manifest { log_directory, .. }), _) => remove_tree(log_directory),
-        (None, Some(uid)) if pod.is_damaged() => boot::remove_logs(pod.layout(), uid),
-        _ => Ok(()),
+/// Removes mounts, logs and data; the directory of the record goes last of all, see [`remove_state`].
+fn remove_files(pod: &Pod, record: Option<&Record>, state: &Path, data: &Path) -> Vec<Error> {
+    let mut trees = vec![data];
+    if let Some(KindRecord::Manifest { log_directory, .. }) = record.map(|record| &record.kind) {
+        trees.push(log_directory);
     }
+    let within: Vec<&Path> = trees.iter().copied().chain([state]).collect();
+    if let Err(error) = remove_mounts(&within) {
+        return vec![error];
+    }
+    let mut errors: Vec<Error> = trees.iter().filter_map(|tree| remove_unmounted(tree).err()).collect();
+    if let Some(uid) = pod.uid().filter(|_| pod.is_damaged()) {
+        errors.extend(boot::remove_logs(pod.layout(), uid).err());
+    }
+    errors
 }
 
 /// A pause that was killed.
@@ -160,11 +167,11 @@ impl Ending {
 /// A pod without a record has not got to its cgroup, unless the record was damaged: then it is looked for.
 fn remove_cgroup(pod: &Pod, record: Option<&Record>) -> Result<()> {
     match (record, pod.uid()) {
-        (Some(record), _) => remove_group(&record.cgroup),
+        (Some(record), _) => remove_group(&record.cgroup, &[PAUSE_CGROUP]),
         (None, Some(uid)) if pod.is_damaged() => {
             let all = cgroup::detect()?;
             let paths = find_groups(&all, &format!("pod{uid}"))?;
-            paths.iter().try_for_each(|path| remove_group(&all.for_absolute(path)?))
+            paths.iter().try_for_each(|path| remove_group(&all.for_absolute(path)?, &[PAUSE_CGROUP]))
         }
         _ => Ok(()),
     }
@@ -196,9 +203,13 @@ fn find_groups(all: &Hierarchies, name: &str) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Kills whatever is in the group and removes it.
-fn remove_group(cgroup: &Cgroup) -> Result<()> {
-    // Usually all of them have ended, and signalling an empty group costs as much as a full one.
+/// Kills whatever is in the group and those below it, and removes them; `below` are those that are there for certain.
+fn remove_group(cgroup: &Cgroup, below: &[&str]) -> Result<()> {
+    // Usually all processes have ended, and looking for some costs more than removing the group.
+    let goes = |group: &Cgroup| group.dirs().all(|(_, dir)| ignore_missing(std::fs::remove_dir(dir)).is_ok());
+    if below.iter().all(|name| goes(&cgroup.child(name))) && goes(cgroup) {
+        return Ok(());
+    }
     if !cgroup.processes()?.is_empty() {
         cgroup.signal_all(libc::SIGKILL)?;
     }
@@ -207,23 +218,33 @@ fn remove_group(cgroup: &Cgroup) -> Result<()> {
 
 /// Removes the directory at `path`, and detaches first what is mounted in it.
 pub(super) fn remove_tree(path: &Path) -> Result<()> {
-    remove_mounts(path)?;
+    remove_mounts(&[path])?;
+    remove_unmounted(path)
+}
+
+fn remove_unmounted(path: &Path) -> Result<()> {
     // A container's processes have made what is in there, as deep as they liked.
     ignore_missing(tree::remove(path)).context(|| format!("cannot remove {path:?}"))
 }
 
-/// Detaches what is mounted below `path`, the latest first.
-fn remove_mounts(path: &Path) -> Result<()> {
+/// Detaches what is mounted below `paths`, the latest first.
+fn remove_mounts(paths: &[&Path]) -> Result<()> {
     // The kernel lists real paths.
-    let real = match path.canonicalize() {
-        Ok(real) => real,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).context(|| format!("cannot resolve {path:?}")),
-    };
+    let mut real = Vec::new();
+    for path in paths {
+        match path.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => real.push(found.context(|| format!("cannot resolve {path:?}"))?),
+        }
+    }
+    if real.is_empty() {
+        return Ok(());
+    }
     let table = "/proc/self/mountinfo";
     let mountinfo = std::fs::read(table).context(|| format!("cannot read {table}"))?;
     let mut errors = Vec::new();
-    for mounted in mount_points(&mountinfo).into_iter().rev().filter(|point| point.starts_with(&real)) {
+    let within = |point: &PathBuf| real.iter().any(|path| point.starts_with(path));
+    for mounted in mount_points(&mountinfo).into_iter().rev().filter(within) {
         let detach = || mount::umount_detach(&CString::new(mounted.as_os_str().as_bytes())?);
         match detach() {
             // Another deletion was faster.
@@ -231,7 +252,7 @@ fn remove_mounts(path: &Path) -> Result<()> {
             other => errors.extend(other.context(|| format!("cannot unmount {mounted:?}")).err()),
         }
     }
-    Error::all(format!("cannot unmount what is below {path:?}"), errors)
+    Error::all("cannot unmount what is mounted there", errors)
 }
 
 /// The mount points of /proc/self/mountinfo, field 5, in order, proc_pid_mountinfo(5).

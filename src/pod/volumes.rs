@@ -52,7 +52,7 @@ fn check_limit(medium: Medium, limit: Option<u64>) -> Result<()> {
     match (medium, limit) {
         (Medium::Disk, Some(_)) => {
             Err(Error::user("sizeLimit of an emptyDir on disk is not supported: it could not be enforced")
-                .hint("use medium Memory, or leave the limit out"))
+                .hint("add medium=Memory, or leave the limit out"))
         }
         // To tmpfs a size of 0 means no limit at all, tmpfs(5).
         (Medium::Memory, Some(0)) => Err(Error::user("sizeLimit must be above 0")),
@@ -246,7 +246,10 @@ mod tests {
             (specs(&["a=emptyDir", "a=emptyDir"]), "volume \"a\" is given twice"),
             (specs(&["a=emptyDir,sizeLimit=1Mi"]), "could not be enforced"),
             (specs(&["a=emptyDir,medium=Memory,sizeLimit=0"]), "above 0"),
-            (specs(&["a=hostPath:/no/such/thing"]), "\"/no/such/thing\" does not exist"),
+            (
+                specs(&["a=hostPath:/no/such/thing"]),
+                "cannot mount volume \"a\": \"/no/such/thing\" does not exist",
+            ),
         ] {
             let error = check(&bad).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
