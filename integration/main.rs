@@ -19,7 +19,9 @@ mod crash;
 mod differential;
 mod exec;
 mod harness;
+mod images;
 mod keeper;
+mod manifests;
 mod oci_lifecycle;
 mod pod_pause;
 mod pod_volumes;
@@ -47,6 +49,8 @@ fn main() -> std::process::ExitCode {
         races::cases(),
         differential::cases(),
         crash::cases(),
+        images::cases(),
+        manifests::cases(),
         security::cases(),
         shim::cases(),
         containerd::cases(),

@@ -20,8 +20,8 @@ pub const CGROUPS: &str = "podrun-it.";
 /// Names of cgroups that only hold others; the contract lets them stay when they are empty.
 const PARENTS: [&str; 6] = ["podrun", "podrun-oci", "burstable", "besteffort", "pods", "_supervisor"];
 /// What may stay below the roots: programs of podrun's own and compiled filters, both named by their content, and the
-/// mark of the boot that pods were last looked at in.
-const CACHES: [&str; 3] = ["data/lib", "root/seccomp", "root/pods/.boot"];
+/// mark of the boot that pods were last looked at in; images stay until somebody removes them.
+const CACHES: [&str; 5] = ["data/images", "data/layers", "data/lib", "root/seccomp", "root/pods/.boot"];
 
 /// A test's own directory and cgroups, and what stood outside of them before it began.
 pub struct Corner {

@@ -22,11 +22,13 @@
 
 mod archive;
 mod change;
+mod dress;
 mod formats;
 pub mod import;
 mod limits;
 mod oci;
 mod pack;
+mod parts;
 mod remove;
 mod store;
 mod stream;

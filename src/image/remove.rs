@@ -61,10 +61,11 @@ impl Store {
             Error::not_found(format!("image {text:?} does not exist"))
                 .hint("`podrun image list` shows those that do")
         };
-        self.lookup(text)?.ok_or_else(none)?;
+        if !self.layers.is_dir() {
+            return Err(none());
+        }
         let lease = self.exclude()?;
         let index_lock = self.lock_index(&lease)?;
-        // Once more: it may have gone, or changed its names, while we waited.
         let mut index = self.read_index()?;
         let name: Option<ImageName> = text.parse().ok();
         let images = self.images_of(&index);
@@ -145,18 +146,19 @@ impl Store {
             }
         }
         let mut pruned = Pruned::default();
-        for path in entries(&self.blobs())? {
-            let needed = path.file_name().and_then(|name| name.to_str()).is_some_and(|n| blobs.contains(n));
-            if !needed {
-                pruned.bytes += path.symlink_metadata().map_or(0, |meta| meta.blocks() * 512);
-                std::fs::remove_file(&path).context(|| format!("cannot remove {path:?}"))?;
-                pruned.blobs += 1;
-            }
+        let name_of = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let unneeded = entries(&self.blobs())?.into_iter().filter(|path| !blobs.contains(&name_of(path)));
+        // Files that were being written when their writer was killed: those who write hold a lease.
+        let half = entries(&self.images)?.into_iter().filter(|path| name_of(path).starts_with('.'));
+        for path in unneeded.chain(half) {
+            pruned.bytes += path.symlink_metadata().map_or(0, |meta| meta.blocks() * 512);
+            std::fs::remove_file(&path).context(|| format!("cannot remove {path:?}"))?;
+            pruned.blobs += 1;
         }
         let work = Work::make(&self.layers)?;
         for path in entries(&self.layers)? {
-            let name = path.file_name().unwrap_or_default();
-            if !layers.contains(&path) && !name.as_encoded_bytes().starts_with(b".") {
+            let name = name_of(&path);
+            if !layers.contains(&path) && !name.starts_with('.') {
                 std::fs::rename(&path, work.path().join(name))
                     .context(|| format!("cannot move {path:?} away"))?;
                 pruned.layers += 1;

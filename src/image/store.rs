@@ -235,6 +235,8 @@ impl Store {
                 .create(path)
                 .context(|| format!("cannot create directory {path:?}"))?;
         }
+        // So that `prune` does not take the file for rubbish that is about to be renamed.
+        let _lease = self.flock(FlockArg::LockShared)?;
         atomic::replace(&self.images, images::MARK, oci::LAYOUT, Durability::Disk)
     }
 }

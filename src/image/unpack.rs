@@ -6,22 +6,17 @@
 //! device 0:0 is refused, attributes other than `security.capability` and `user.*` are left out. So are devices: a
 //! container has its own /dev, and a node anywhere else could only be meant to get around the rules for devices.
 
-use super::limits::{self, Budget};
+use super::dress::{dress, dress_by_name, mark_opaque, timespec};
+use super::limits::Budget;
+use super::parts::Parts;
 use super::tar::{Entry, Kind, Reader, Source};
 use crate::error::{Context, Error, Result};
 use crate::sys::fs::{Resolve, open_in};
 use crate::sys::tree;
-use crate::sys::xattr;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
-use nix::sys::stat::{
-    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstatat, futimens, mkdirat, mknodat,
-    utimensat,
-};
-use nix::sys::time::TimeSpec;
-use nix::unistd::{
-    Gid, LinkatFlags, Uid, UnlinkatFlags, fchown, fchownat, linkat, mkfifoat, symlinkat, unlinkat,
-};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat, fstatat, futimens, mkdirat, mknodat};
+use nix::unistd::{LinkatFlags, UnlinkatFlags, linkat, mkfifoat, symlinkat, unlinkat};
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -66,35 +61,6 @@ pub fn unpack<S: Source>(
     }
     layer.set_times()?;
     Ok(layer.devices)
-}
-
-/// The parts of a path below the layer's root.
-struct Parts<'a>(Vec<&'a [u8]>);
-
-impl<'a> Parts<'a> {
-    /// A leading slash means the layer's root. `..` has no place in an archive.
-    fn of(path: &'a [u8]) -> Result<Self> {
-        let refuse = |why: &str| {
-            let shown = String::from_utf8_lossy(&path[..path.len().min(200)]).into_owned();
-            Err(Error::user(format!("the path {shown:?} in the archive {why}")))
-        };
-        if path.len() > limits::PATH {
-            return refuse("is too long");
-        }
-        let parts: Vec<&[u8]> =
-            path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
-        if parts.contains(&&b".."[..]) {
-            return refuse("leads upwards with ..");
-        }
-        if parts.iter().any(|part| part.len() > limits::NAME) {
-            return refuse("has a part of more than 255 bytes");
-        }
-        Ok(Self(parts))
-    }
-
-    fn shown(&self) -> String {
-        String::from_utf8_lossy(&self.0.join(&b'/')).into_owned()
-    }
 }
 
 /// What stood in an entry's place.
@@ -372,16 +338,6 @@ fn is_whiteout(parent: BorrowedFd<'_>, name: &CStr) -> bool {
         .is_ok_and(|stat| kind_of(stat.st_mode) == SFlag::S_IFCHR)
 }
 
-fn mark_opaque(directory: BorrowedFd<'_>) -> Result<()> {
-    xattr::set(directory, xattr::OVERLAY_OPAQUE, b"y").context(|| "cannot mark the directory opaque").map_err(
-        |error| match error.errno() {
-            Some(libc::EOPNOTSUPP | libc::EPERM) => error
-                .hint("the file system of the data root must support trusted.* attributes; see --data-root"),
-            _ => error,
-        },
-    )
-}
-
 fn open_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(parent, name, flags, Mode::empty()).context(|| "cannot open the directory")
@@ -422,34 +378,4 @@ fn write<S: Source>(
         file.set_len(entry.size).context(|| "cannot set the file's length")?;
     }
     Ok(())
-}
-
-/// Owner, mode and attributes, in this order: a change of owner takes setuid and capabilities away.
-fn dress(fd: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
-    fchown(fd, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
-        .context(|| "cannot change its owner")?;
-    fchmod(fd, Mode::from_bits_truncate(entry.mode)).context(|| "cannot change its mode")?;
-    for (name, value) in entry.xattrs.iter().filter(|(name, _)| is_welcome(name)) {
-        let shown = String::from_utf8_lossy(name);
-        xattr::set(fd, &c_string(name)?, value).context(|| format!("cannot set its attribute {shown:?}"))?;
-    }
-    Ok(())
-}
-
-/// Attributes that may come out of an archive. Others are the host's (trusted, system, security labels) or overlayfs'.
-fn is_welcome(name: &[u8]) -> bool {
-    name == b"security.capability" || name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")
-}
-
-/// Owner and time of what cannot be opened.
-fn dress_by_name(parent: BorrowedFd<'_>, name: &CStr, entry: &Entry) -> Result<()> {
-    let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-    fchownat(parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
-        .context(|| "cannot change its owner")?;
-    let time = timespec(entry.mtime);
-    utimensat(parent, name, &time, &time, UtimensatFlags::NoFollowSymlink).context(|| "cannot set its time")
-}
-
-fn timespec((seconds, nanos): (i64, u32)) -> TimeSpec {
-    TimeSpec::new(seconds, nanos.into())
 }

@@ -42,6 +42,9 @@ pub enum Kind {
     Fifo,
 }
 
+/// Offsets and lengths of the data of a sparse file.
+pub type Pieces = Vec<(u64, u64)>;
+
 /// One entry's header.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -66,7 +69,7 @@ pub struct Entry {
     /// Extended attributes.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Where the data belongs, `(offset, length)` ascending; `None` for a file without holes.
-    pub pieces: Option<Vec<(u64, u64)>>,
+    pub pieces: Option<Pieces>,
 }
 
 /// How an archive ended.
@@ -237,15 +240,18 @@ impl<S: Source> Reader<S> {
             _ => 0,
         };
         self.announce(stored)?;
-        let (mut size, mut pieces) = (stored, None);
-        if header.0[156] == b'S' {
-            (size, pieces) = self.gnu_pieces(header)?;
-        } else if kind == Kind::File && extended.is_sparse() {
-            (size, pieces) = self.pax_pieces(&extended)?;
-        }
-        if let Some(pieces) = &pieces {
-            sparse::check(pieces, size, self.data)?;
-        }
+        let sparse = match kind {
+            _ if header.0[156] == b'S' => Some(self.gnu_pieces(header)?),
+            Kind::File if extended.is_sparse() => Some(self.pax_pieces(&extended)?),
+            _ => None,
+        };
+        let (size, pieces) = match sparse {
+            Some((size, pieces)) => {
+                sparse::check(&pieces, size, self.data)?;
+                (size, Some(pieces))
+            }
+            None => (stored, None),
+        };
         let id = |key: &str, at: usize| -> Result<u32> {
             let value = match extended.number(key)? {
                 Some(value) => value,

@@ -1,13 +1,13 @@
 //! Sparse files: where their data belongs, in the four ways there are to write that down.
 
 use super::header::{Extended, Header, decimal};
-use super::{BLOCK, Reader, Source};
+use super::{BLOCK, Pieces, Reader, Source};
 use crate::error::{Error, Result};
 use crate::image::limits;
 
 impl<S: Source> Reader<S> {
     /// The map of an old GNU sparse file, which goes on in blocks of its own.
-    pub(super) fn gnu_pieces(&mut self, header: &Header<'_>) -> Result<(u64, Option<Vec<(u64, u64)>>)> {
+    pub(super) fn gnu_pieces(&mut self, header: &Header<'_>) -> Result<(u64, Pieces)> {
         let unsigned = |number: i64| u64::try_from(number).map_err(|_| Error::user("a negative size"));
         let real = unsigned(header.number(483, 12, "size")?)?;
         let mut pieces = Vec::new();
@@ -26,7 +26,7 @@ impl<S: Source> Reader<S> {
                 ));
             }
             if block[more] == 0 {
-                return Ok((real, Some(pieces)));
+                return Ok((real, pieces));
             }
             check_count(pieces.len())?;
             // These blocks stand before the data and do not count as such.
@@ -36,14 +36,14 @@ impl<S: Source> Reader<S> {
     }
 
     /// The map of a PAX sparse file: in the extended header, or (version 1.0) before the data.
-    pub(super) fn pax_pieces(&mut self, extended: &Extended) -> Result<(u64, Option<Vec<(u64, u64)>>)> {
+    pub(super) fn pax_pieces(&mut self, extended: &Extended) -> Result<(u64, Pieces)> {
         let missing = || Error::user("a sparse file does not tell its size");
         let real = match extended.number("GNU.sparse.realsize")? {
             Some(real) => real,
             None => extended.number("GNU.sparse.size")?.ok_or_else(missing)?,
         };
         if extended.number("GNU.sparse.major")? != Some(1) {
-            return Ok((real, Some(pairs(&extended.sparse)?)));
+            return Ok((real, pairs(&extended.sparse)?));
         }
         let before = self.data;
         let count = usize::try_from(self.decimal()?).unwrap_or(usize::MAX);
@@ -63,7 +63,7 @@ impl<S: Source> Reader<S> {
                 count => left -= count,
             }
         }
-        Ok((real, Some(pieces)))
+        Ok((real, pieces))
     }
 
     /// A decimal number on a line of its own in the data.
@@ -99,7 +99,7 @@ pub(super) fn check(pieces: &[(u64, u64)], size: u64, data: u64) -> Result<()> {
     if total == data { Ok(()) } else { Err(Error::user("a sparse file's map does not match its data")) }
 }
 
-fn pairs(numbers: &[u64]) -> Result<Vec<(u64, u64)>> {
+fn pairs(numbers: &[u64]) -> Result<Pieces> {
     check_count(numbers.len() / 2)?;
     if !numbers.len().is_multiple_of(2) {
         return Err(Error::user("a sparse file's map is damaged"));
