@@ -22,6 +22,7 @@ mod harness;
 mod images;
 mod keeper;
 mod manifests;
+mod manifests;
 mod oci_lifecycle;
 mod pod_pause;
 mod pod_volumes;
@@ -50,6 +51,7 @@ fn main() -> std::process::ExitCode {
         differential::cases(),
         crash::cases(),
         images::cases(),
+        manifests::cases(),
         manifests::cases(),
         security::cases(),
         shim::cases(),

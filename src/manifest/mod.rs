@@ -33,6 +33,7 @@ use crate::manifest::field::Field;
 use crate::manifest::report::Report;
 use crate::manifest::tree::{Document, Fault, Node, Place};
 use crate::model::podspec::PodSpec;
+use crate::model::volume::VolumeSpec;
 use std::collections::{HashMap, HashSet};
 
 /// Most bytes of a file; the API server takes as much of one object.
@@ -65,6 +66,15 @@ impl Manifest {
     /// what holds it stands. Indexes count as in the manifest's text.
     pub fn place(&self, path: &str) -> String {
         format!("{}:{}", self.file, report::place_of(&self.places, path).line)
+    }
+
+    /// Where the source of a volume of [`Manifest::spec`] stands. Its index there may be another than in the text, which
+    /// can have volumes that are left out.
+    pub fn volume_place(&self, volume: &VolumeSpec) -> String {
+        let volumes = self.object["spec"]["volumes"].as_array().map_or(&[][..], Vec::as_slice);
+        let index = volumes.iter().position(|one| one["name"] == volume.name.as_str());
+        let path = index.map(|index| format!("spec.volumes[{index}].{}", volume.source.kind()));
+        self.place(path.as_deref().unwrap_or("spec.volumes"))
     }
 }
 

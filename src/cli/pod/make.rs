@@ -56,8 +56,8 @@ fn check(host: &Host, store: &Store, manifest: &Manifest) -> Result<()> {
         let place = manifest.place(&format!("spec.containers[{index}].image"));
         errors.extend(check_image(store, container, &place).err());
     }
-    for (index, volume) in manifest.spec.volumes.iter().enumerate() {
-        let place = manifest.place(&format!("spec.volumes[{index}]"));
+    for volume in &manifest.spec.volumes {
+        let place = manifest.volume_place(volume);
         errors.extend(pod::check_volume(volume).map_err(|error| at(&error, &place)).err());
     }
     collected(|_| "its manifest cannot be honoured".to_owned(), errors)

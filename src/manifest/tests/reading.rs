@@ -194,13 +194,14 @@ fn defaults_of_kubernetes_are_never_refused() {
 fn ignored_fields_leave_a_pod_that_stands() {
     let text = with(
         "volumeMounts: [{name: c, mountPath: /c}, {name: v, mountPath: /v}]",
-        "volumes: [{name: c, configMap: {name: x}}, {name: v, emptyDir: {sizeLimit: 1Gi}}]\nhostIPC: true",
+        "volumes: [{name: c, configMap: {name: x}},\n  {name: v, emptyDir: {sizeLimit: 1Gi}}]\nhostIPC: true",
     );
     let manifest = read(text.as_bytes(), "shop.yaml", &LENIENT).unwrap().remove(0);
     assert_eq!(manifest.spec.volumes.len(), 1);
+    assert_eq!(manifest.volume_place(&manifest.spec.volumes[0]), "shop.yaml:7");
     assert_eq!(manifest.spec.containers[0].volume_mounts.len(), 1);
     assert_eq!(manifest.warnings.len(), 4, "{:?}", manifest.warnings);
-    assert!(manifest.warnings.contains(&"shop.yaml:7: spec.hostIPC: not supported yet, ignored".to_owned()));
+    assert!(manifest.warnings.contains(&"shop.yaml:8: spec.hostIPC: not supported yet, ignored".to_owned()));
     assert!(
         manifest.warnings.iter().any(|one| one.contains("volumeMounts[0]: ") && one.contains("not mounted"))
     );
