@@ -20,8 +20,10 @@ mod differential;
 mod exec;
 mod harness;
 mod images;
+mod images_crash;
+mod images_hostile;
 mod keeper;
-mod manifests;
+mod manifest_pods;
 mod manifests;
 mod oci_lifecycle;
 mod pod_pause;
@@ -47,11 +49,13 @@ fn main() -> std::process::ExitCode {
         exec::cases(),
         control::cases(),
         keeper::cases(),
+        manifest_pods::cases(),
         races::cases(),
         differential::cases(),
         crash::cases(),
         images::cases(),
-        manifests::cases(),
+        images_hostile::cases(),
+        images_crash::cases(),
         manifests::cases(),
         security::cases(),
         shim::cases(),

@@ -508,76 +508,78 @@ fn pod_exec_and_wait_lines() {
     assert_eq!((args.goal, args.timeout), (pod::wait::Goal::Delete, Duration::from_secs(30)));
 }
 
+/// Command lines that are refused, and what is said of them.
+const USAGE_ERRORS: &[(&str, &str)] = &[
+    ("create", "the following required arguments were not provided: <ID>"),
+    (
+        "create a/b",
+        "invalid value 'a/b' for '<ID>': invalid container id \"a/b\": character '/' is not allowed",
+    ),
+    ("create . ", "invalid value '.' for '<ID>': invalid container id \".\": it names a directory"),
+    ("create a b", "unexpected argument 'b' found"),
+    ("create --bundle", "flag needs an argument: --bundle"),
+    (
+        "create --preserve-fds x c1",
+        "invalid value 'x' for '--preserve-fds <N>': invalid digit found in string",
+    ),
+    ("create --volume d:/d c1", "the following required arguments were not provided: --pod <POD>"),
+    ("create --bundel /b c1", "unexpected argument '--bundel' found"),
+    ("kill c1 NONSENSE", "invalid value 'NONSENSE' for '[SIGNAL]': unknown signal \"NONSENSE\""),
+    ("delete", "the following required arguments were not provided: <ID>..."),
+    ("exec", "the following required arguments were not provided: <ID> [WORD]..."),
+    ("exec a/b true", "invalid container id \"a/b\": character '/' is not allowed"),
+    (
+        "exec --process p -e A=B c1",
+        "the argument '--process <FILE>' cannot be used with '--env <NAME=VALUE>'",
+    ),
+    ("update --cpu-idle 2 c1", "invalid value '2' for '--cpu-idle <0|1>': 2 is not in 0..=1"),
+    (
+        "--log-format xml state c1",
+        "invalid value 'xml' for '--log-format <FORMAT>' [possible values: text, json]",
+    ),
+    ("state --root /r c1", "unexpected argument '--root' found"),
+    ("stat c1", "unrecognized subcommand 'stat'"),
+    ("pod crate x", "unrecognized subcommand 'crate'"),
+    ("pod create", "the following required arguments were not provided: <NAME>"),
+    ("pod create Shop", "invalid value 'Shop' for '[NAME]': invalid name \"Shop\""),
+    (
+        "pod create shop --memory 1Mb",
+        "invalid value '1Mb' for '--memory <QUANTITY>': invalid quantity \"1Mb\": unknown suffix \"Mb\"",
+    ),
+    (
+        "pod create shop --network bridge",
+        "invalid value 'bridge' for '--network <NETWORK>': unsupported network \"bridge\"",
+    ),
+    ("pod create shop --sysctl a", "invalid value 'a' for '--sysctl <NAME=VALUE>': \"a\" has no value"),
+    ("pod delete", "the following required arguments were not provided: <POD>..."),
+    ("pod create shop -f shop.yaml", "the argument '[NAME]' cannot be used with '--filename <FILE>'"),
+    (
+        "pod create -f shop.yaml --network host",
+        "the argument '--filename <FILE>' cannot be used with '--network <NETWORK>'",
+    ),
+    ("pod run", "the following required arguments were not provided: --filename <FILE>"),
+    ("pod run -d --rm -f a", "the argument '--detach' cannot be used with '--rm'"),
+    ("pod delete shop --now --force", "the argument '--now' cannot be used with '--force'"),
+    ("pod exec shop", "the following required arguments were not provided: <CMD>..."),
+    ("pod exec shop ls", "unexpected argument 'ls' found"),
+    ("pod wait shop", "the following required arguments were not provided: --for <WHAT>"),
+    (
+        "pod wait shop --for=phase=Done",
+        "invalid value 'phase=Done' for '--for <WHAT>': cannot wait for \"phase=Done\": there is no such phase",
+    ),
+    (
+        "image import a.tar Web",
+        "invalid value 'Web' for '[NAME]': invalid image name \"Web\": \
+             it may have lower-case letters and digits, with . _ - between them",
+    ),
+    ("image remove", "the following required arguments were not provided: <IMAGE>..."),
+];
+
 #[test]
 fn usage_errors() {
-    let table = [
-        ("create", "the following required arguments were not provided: <ID>"),
-        (
-            "create a/b",
-            "invalid value 'a/b' for '<ID>': invalid container id \"a/b\": character '/' is not allowed",
-        ),
-        ("create . ", "invalid value '.' for '<ID>': invalid container id \".\": it names a directory"),
-        ("create a b", "unexpected argument 'b' found"),
-        ("create --bundle", "flag needs an argument: --bundle"),
-        (
-            "create --preserve-fds x c1",
-            "invalid value 'x' for '--preserve-fds <N>': invalid digit found in string",
-        ),
-        ("create --volume d:/d c1", "the following required arguments were not provided: --pod <POD>"),
-        ("create --bundel /b c1", "unexpected argument '--bundel' found"),
-        ("kill c1 NONSENSE", "invalid value 'NONSENSE' for '[SIGNAL]': unknown signal \"NONSENSE\""),
-        ("delete", "the following required arguments were not provided: <ID>..."),
-        ("exec", "the following required arguments were not provided: <ID> [WORD]..."),
-        ("exec a/b true", "invalid container id \"a/b\": character '/' is not allowed"),
-        (
-            "exec --process p -e A=B c1",
-            "the argument '--process <FILE>' cannot be used with '--env <NAME=VALUE>'",
-        ),
-        ("update --cpu-idle 2 c1", "invalid value '2' for '--cpu-idle <0|1>': 2 is not in 0..=1"),
-        (
-            "--log-format xml state c1",
-            "invalid value 'xml' for '--log-format <FORMAT>' [possible values: text, json]",
-        ),
-        ("state --root /r c1", "unexpected argument '--root' found"),
-        ("stat c1", "unrecognized subcommand 'stat'"),
-        ("pod crate x", "unrecognized subcommand 'crate'"),
-        ("pod create", "the following required arguments were not provided: <NAME>"),
-        ("pod create Shop", "invalid value 'Shop' for '[NAME]': invalid name \"Shop\""),
-        (
-            "pod create shop --memory 1Mb",
-            "invalid value '1Mb' for '--memory <QUANTITY>': invalid quantity \"1Mb\": unknown suffix \"Mb\"",
-        ),
-        (
-            "pod create shop --network bridge",
-            "invalid value 'bridge' for '--network <NETWORK>': unsupported network \"bridge\"",
-        ),
-        ("pod create shop --sysctl a", "invalid value 'a' for '--sysctl <NAME=VALUE>': \"a\" has no value"),
-        ("pod delete", "the following required arguments were not provided: <POD>..."),
-        ("pod create shop -f shop.yaml", "the argument '[NAME]' cannot be used with '--filename <FILE>'"),
-        (
-            "pod create -f shop.yaml --network host",
-            "the argument '--filename <FILE>' cannot be used with '--network <NETWORK>'",
-        ),
-        ("pod run", "the following required arguments were not provided: --filename <FILE>"),
-        ("pod run -d --rm -f a", "the argument '--detach' cannot be used with '--rm'"),
-        ("pod delete shop --now --force", "the argument '--now' cannot be used with '--force'"),
-        ("pod exec shop", "the following required arguments were not provided: <CMD>..."),
-        ("pod exec shop ls", "unexpected argument 'ls' found"),
-        ("pod wait shop", "the following required arguments were not provided: --for <WHAT>"),
-        (
-            "pod wait shop --for=phase=Done",
-            "invalid value 'phase=Done' for '--for <WHAT>': cannot wait for \"phase=Done\": there is no such phase",
-        ),
-        (
-            "image import a.tar Web",
-            "invalid value 'Web' for '[NAME]': invalid image name \"Web\": \
-             it may have lower-case letters and digits, with . _ - between them",
-        ),
-        ("image remove", "the following required arguments were not provided: <IMAGE>..."),
-    ];
-    for (line, want) in table {
+    for (line, want) in USAGE_ERRORS {
         let error = try_parse(line).expect_err(line);
-        assert_eq!(error.to_string(), want, "{line}");
+        assert_eq!(error.to_string(), *want, "{line}");
         assert_eq!(error.kind(), Kind::Usage, "{line}");
         assert!(error.remedy().is_some(), "{line}");
     }
