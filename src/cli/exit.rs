@@ -7,14 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 /// The exit code for a command that failed.
 ///
 /// 1, except that `exec` says 255 when it could not start the program, as runc does; that the pod and the image face say
-/// 2 for a wrong command line; and that `pod exec` tells a program that is not there from one that cannot be executed, as
-/// shells do.
+/// 2 for a wrong command line; and that `pod exec` and `pod run` tell a program that is not there from one that cannot be
+/// executed, as shells do.
 pub fn for_error(glance: &Glance, error: &Error) -> u8 {
     match (glance.command.as_bytes(), glance.subcommand.as_bytes(), error.kind()) {
         (b"exec", _, kind) if kind != Kind::Usage => 255,
         (b"pod" | b"image", _, Kind::Usage) => 2,
-        (b"pod", b"exec", Kind::NotExecutable) => 126,
-        (b"pod", b"exec", Kind::NoProgram) => 127,
+        (b"pod", b"exec" | b"run", Kind::NotExecutable) => 126,
+        (b"pod", b"exec" | b"run", Kind::NoProgram) => 127,
         _ => 1,
     }
 }
@@ -40,6 +40,7 @@ mod tests {
             ("pod", "exec", Kind::NotFound, 1),
             ("pod", "exec", Kind::NotExecutable, 126),
             ("pod", "exec", Kind::NoProgram, 127),
+            ("pod", "run", Kind::NoProgram, 127),
             ("exec", "", Kind::NoProgram, 255),
             ("image", "import", Kind::Usage, 2),
             ("image", "remove", Kind::NotFound, 1),

@@ -1,13 +1,15 @@
 //! Speaking to a manifest pod's supervisor, which is started first where it does not live.
 
+use super::views;
 use crate::cli::seal;
-use crate::container::Host;
+use crate::container::{self, Host};
 use crate::error::{Error, Kind, Result};
 use crate::model::status::PodStatus;
-use crate::pod::{Pod, PodKind};
+use crate::pod::{self, Pod, PodKind, PodRef};
 use crate::report;
 use crate::state::layout;
 use crate::supervisor::control::{self, Request};
+use crate::supervisor::lock::{self, Holders};
 use crate::supervisor::spawn::{self, Started};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -24,10 +26,21 @@ const BEGINNING_PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// Those of [`spawn::ensure`]; for a half-made pod.
-fn ensure(host: &Host, pod: &Pod) -> Result<Started> {
+pub fn ensure(host: &Host, pod: &Pod) -> Result<Started> {
     let uid = pod.uid().ok_or_else(|| Error::not_found("the pod has no uid"))?;
-    pod.directory()?;
+    if lock::holders(&pod.directory()?)? == (Holders { supervisor: None, keeper: None }) {
+        heal(host, pod)?;
+    }
     spawn::ensure(&host.layout, uid, seal::executable)
+}
+
+/// With both of the pair dead nobody holds the pod's namespaces any more but its containers, so that a pause that is dead
+/// too must be made anew from these, before a supervisor looks for it.
+fn heal(host: &Host, pod: &Pod) -> Result<()> {
+    let reference = PodRef { namespace: pod.namespace().clone(), name: pod.name().clone() };
+    let mut pod = pod::open(&host.layout, &reference)?;
+    let containers = views(&pod, &container::list(host)?);
+    pod.heal(&containers).map(drop)
 }
 
 /// As [`ensure`]; when this returns, a new supervisor knows what has become of the containers.

@@ -6,7 +6,6 @@ use crate::container::{self, Host};
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::ContainerId;
 use crate::model::sandbox::ContainerView;
-use crate::model::status::PodStatus;
 use crate::pod::{Pod, PodKind};
 use crate::supervisor::control::Request;
 use crate::supervisor::spawn;
@@ -33,15 +32,15 @@ pub enum How {
 /// # Errors
 /// All that could not be removed, and another command that deletes the pod. The pod is still there then.
 pub fn remove(host: &Host, pod: &mut Pod, how: How) -> Result<()> {
+    let graceful = how != How::Forced && pod.kind() == PodKind::Manifest && !has_ended(pod);
+    if graceful && !pod.is_deleting() {
+        // A pod that is being deleted gets no new pause. What goes wrong here is told by who asks the supervisor.
+        drop(pair::ensure(host, pod));
+    }
     pod.begin_delete()?;
     let name = pod.name().clone();
     if let How::Gracefully(grace) = how {
-        stop(host, pod, grace).map_err(|error| {
-            let force = format!("podrun pod delete --force {name} kills what does not end");
-            Error::new(error.kind(), format!("cannot delete pod {:?}", name.as_str()))
-                .because(error)
-                .hint(force)
-        })?;
+        stop(host, pod, grace).map_err(|error| unstopped(&error, name.as_str()))?;
     }
     let mut errors = Vec::new();
     // Before its containers, lest it makes them anew.
@@ -51,6 +50,17 @@ pub fn remove(host: &Host, pod: &mut Pod, how: How) -> Result<()> {
         errors.extend(pod.finish_delete().err());
     }
     collected(|_| format!("cannot delete pod {:?}", name.as_str()), errors)
+}
+
+/// As text, since the remedy of a cause would win over this one.
+fn unstopped(error: &Error, name: &str) -> Error {
+    let remedy = error.remedy().map_or_else(String::new, |remedy| format!("; {remedy}"));
+    Error::new(error.kind(), format!("cannot delete pod {name:?}: {error}"))
+        .hint(format!("podrun pod delete --force {name} removes it all the same{remedy}"))
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    pod.status().is_ok_and(|status| status.is_some_and(|status| status.has_ended()))
 }
 
 /// Asks the pod's containers to end, and kills those that have not when the time is over.
@@ -68,11 +78,9 @@ pub fn stop(host: &Host, pod: &Pod, grace: Option<u64>) -> Result<()> {
 }
 
 fn stop_supervised(host: &Host, pod: &Pod, grace: Option<u64>) -> Result<()> {
-    match pod.status() {
-        Ok(status) if status.as_ref().is_some_and(PodStatus::has_ended) => return Ok(()),
-        // Its supervisor has never lived, so that nothing of it has been made.
-        Ok(None) if pod.is_deleting() => return Ok(()),
-        _ => {}
+    // Without a status its supervisor has never begun, so that there is nothing to stop.
+    if has_ended(pod) || pod.is_deleting() && matches!(pod.status(), Ok(None)) {
+        return Ok(());
     }
     let seconds = grace.or_else(|| pod.spec().ok().map(|spec| spec.termination_grace_period_seconds));
     let patience =
