@@ -2,7 +2,7 @@
 //! made anew in them when it dies.
 //!
 //! Invariant: every descriptor is of the namespace that the record names; of the pod's PID namespace there is none
-//! while the pause is dead, because that namespace died with it.
+//! while the pause is dead, because that namespace died with it. Of a pod that is being deleted any may be missing.
 
 use crate::error::{Context, Error, Result};
 use crate::model::ids::{ContainerName, PodUid};
@@ -14,7 +14,7 @@ use crate::sys::pidfd;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A manifest pod, held open.
 #[derive(Debug)]
@@ -24,10 +24,15 @@ pub struct Held {
     namespaces: Vec<(NamespaceKind, OwnedFd)>,
 }
 
-/// Opens the pod for its supervisor.
+/// How long the command that makes the pod may take to record its pause, and how often that is looked for.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_millis(1);
+
+/// Opens the pod for its supervisor. While a living command is about to record the pause, this waits, up to 10 s.
 ///
 /// # Errors
-/// When the pod is gone or half-made, and when its pause is dead: what can be done then, [`adopt`] does.
+/// When the pod is gone or half-made, and when its pause is dead, unless it is being deleted: what can be done then,
+/// [`adopt`] does.
 pub fn hold(layout: &Layout, uid: &PodUid) -> Result<Held> {
     adopt(layout, uid, Vec::new())
 }
@@ -36,12 +41,35 @@ pub fn hold(layout: &Layout, uid: &PodUid) -> Result<Held> {
 /// a dead pause is no error, and [`Held::renew_pause`] makes a new one. Descriptors that are not the pod's are dropped.
 ///
 /// # Errors
-/// When the pod is gone or half-made, or a namespace is neither among `given` nor held by a living pause.
+/// When the pod is gone or half-made, or a namespace is neither among `given` nor held by a living pause; a pod that is
+/// being deleted may lack them.
 pub fn adopt(layout: &Layout, uid: &PodUid, given: Vec<(NamespaceKind, OwnedFd)>) -> Result<Held> {
-    let pod = Pod::of_uid(layout, uid)?;
-    let mut held = Held { pod, pause: None, namespaces: given };
+    let mut held = Held { pod: made(layout, uid)?, pause: None, namespaces: given };
     held.refresh()?;
     Ok(held)
+}
+
+/// The pod, once it has a pause.
+fn made(layout: &Layout, uid: &PodUid) -> Result<Pod> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut maker_lives = true;
+    loop {
+        let pod = Pod::of_uid(layout, uid)?;
+        let record = pod.record()?;
+        if record.pause.is_some() {
+            return Ok(pod);
+        }
+        record.refuse_deleting()?;
+        // A maker that is gone may have recorded the pause before: looked at once more.
+        if !maker_lives || Instant::now() >= deadline {
+            return Err(pod.half_made());
+        }
+        maker_lives = match record.maker.open()? {
+            Some(maker) => !pidfd::wait_exit(maker.as_fd(), PAUSE_BETWEEN_LOOKS)
+                .context(|| format!("cannot watch process {}", record.maker.pid))?,
+            None => false,
+        };
+    }
 }
 
 impl Held {
@@ -140,7 +168,8 @@ impl Held {
             };
             match fd {
                 Some(fd) => self.namespaces.push((kind, fd)),
-                None if kind == NamespaceKind::Pid => {}
+                // A pod that is being deleted takes no container that would join it.
+                None if kind == NamespaceKind::Pid || record.deleting.is_some() => {}
                 None => return Err(self.lost(kind)),
             }
         }

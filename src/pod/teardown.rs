@@ -274,8 +274,22 @@ fn unescape(field: &[u8]) -> PathBuf {
     OsString::from_vec(bytes).into()
 }
 
-/// Removes a pod's state, the record after everything else. A creation that was overtaken may do the same at once.
+/// Removes a pod's state, the record after everything else. A creation that was overtaken may do the same at once, and a
+/// command that has not seen the mark yet may put something in.
 fn remove_state(state: &Path) -> Result<()> {
+    const ATTEMPTS: u32 = 16;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        remove_content(state)?;
+        match std::fs::remove_dir(state) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOTEMPTY) && attempt < ATTEMPTS => {}
+            other => return ignore_missing(other).context(|| format!("cannot remove {state:?}")),
+        }
+    }
+}
+
+fn remove_content(state: &Path) -> Result<()> {
     let entries = match std::fs::read_dir(state) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -292,8 +306,7 @@ fn remove_state(state: &Path) -> Result<()> {
         ignore_missing(removed).context(|| format!("cannot remove {path:?}"))?;
     }
     let record = state.join(layout::pod::RECORD);
-    ignore_missing(std::fs::remove_file(&record)).context(|| format!("cannot remove {record:?}"))?;
-    ignore_missing(std::fs::remove_dir(state)).context(|| format!("cannot remove {state:?}"))
+    ignore_missing(std::fs::remove_file(&record)).context(|| format!("cannot remove {record:?}"))
 }
 
 fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
