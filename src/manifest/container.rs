@@ -140,10 +140,15 @@ fn host_port(
     host_ports: &mut HostPorts,
     report: &mut Report<'_>,
 ) {
-    if field.int() == Some(0) {
-        return; // Kubernetes' way to write that there is none
-    }
-    let Some(host_port) = port(field, report) else { return };
+    let host_port = match field.int() {
+        // Kubernetes' way to write that there is none; on the host's network it is then the container's.
+        None | Some(0) if pod.host_network => container_port,
+        None | Some(0) => return,
+        Some(_) => match port(field, report) {
+            Some(port) => port,
+            None => return,
+        },
+    };
     if !pod.host_network {
         let hint = "set spec.hostNetwork: true, where every port is the host's";
         report.unsupported(&field.path, "forwarding a port", Some(hint));
@@ -156,6 +161,6 @@ fn host_port(
         );
     }
     if !host_ports.insert((host_port, protocol.to_owned())) {
-        report.wrong(&field.path, format!("Duplicate value: {host_port:?}"));
+        report.wrong(&field.path, format!("Duplicate value: \"{protocol}//{host_port}\""));
     }
 }

@@ -120,8 +120,8 @@ fn parse(text: &[u8], file: &str) -> Result<Vec<Document>> {
 }
 
 fn located(file: &str, fault: &Fault) -> Error {
-    let Fault { place, text } = fault;
-    Error::user(format!("{file}:{}:{}: {text}", place.line, place.column))
+    let (Place { line, column }, text) = (fault.place, report::printable(&fault.text));
+    Error::user(format!("{file}:{line}:{column}: {text}"))
 }
 
 /// The Pods of a document: itself, or a list's items.

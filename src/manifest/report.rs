@@ -68,10 +68,11 @@ impl<'a> Report<'a> {
         self.keep(Remark { place, text: format!("{path}: {text}"), hint });
     }
 
-    fn keep(&mut self, problem: Remark) {
+    fn keep(&mut self, mut problem: Remark) {
         if self.is_full() {
             self.dropped += 1;
         } else {
+            problem.text = printable(&problem.text);
             self.problems.push(problem);
         }
     }
@@ -140,7 +141,7 @@ impl<'a> Report<'a> {
     /// The warnings as sentences, and where each field stands.
     pub fn finish(mut self) -> (Vec<String>, HashMap<String, Place>) {
         self.warnings.sort_by_key(|warning| warning.place);
-        let line = |one: &Remark| format!("{}:{}: {}", self.file, one.place.line, one.text);
+        let line = |one: &Remark| format!("{}:{}: {}", self.file, one.place.line, printable(&one.text));
         (self.warnings.iter().map(line).collect(), self.places)
     }
 }
@@ -157,4 +158,10 @@ pub(super) fn place_of(places: &HashMap<String, Place>, path: &str) -> Place {
         }
         path = path.rfind(['.', '[']).map_or("", |end| &path[..end]);
     }
+}
+
+/// The text without characters that a terminal would obey: keys of a manifest can hold any.
+pub(super) fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
 }

@@ -45,7 +45,8 @@ fn list(field: &Field<'_>, report: &mut Report<'_>) -> ResourceList {
         match name {
             "cpu" => list.cpu_millis = amount(&value, quantity::millis, report).filter(|millis| *millis > 0),
             "memory" => {
-                list.memory_bytes = amount(&value, quantity::bytes, report).filter(|bytes| *bytes > 0)
+                list.memory_bytes = amount(&value, quantity::bytes, report).filter(|bytes| *bytes > 0);
+                warn_of_thousandths(&value, report);
             }
             _ if name == "ephemeral-storage" || name.starts_with("hugepages-") || name.contains('/') => {
                 report.unsupported(&value.path, "", None);
@@ -57,4 +58,13 @@ fn list(field: &Field<'_>, report: &mut Report<'_>) -> ResourceList {
         }
     }
     list
+}
+
+/// `64m` of memory, which is meant for 64 MiB and is less than a byte.
+fn warn_of_thousandths(field: &Field<'_>, report: &mut Report<'_>) {
+    let text = field.quantity().unwrap_or_default();
+    if let Some(number) = text.strip_suffix('m') {
+        report
+            .warn(&field.path, &format!("{text:?} is {number} thousandths of a byte; M and Mi are millions"));
+    }
 }

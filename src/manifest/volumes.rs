@@ -55,13 +55,9 @@ fn source(item: &Field<'_>, report: &mut Report<'_>) -> Option<VolumeSource> {
         }
         (true, false) => self::empty_dir(&empty_dir, report),
         (false, true) => self::host_path(&host_path, report),
-        (false, false) => {
-            // Of a kind that podrun has not got, as the walk has said; or of none.
-            if !report.has_remark_below(&item.path) {
-                report.wrong(&item.path, "Required value: must specify a volume type");
-            }
-            None
-        }
+        // Of a kind that podrun has not got, as the walk has said; or of none, which Kubernetes makes an emptyDir.
+        (false, false) if report.has_remark_below(&item.path) => None,
+        (false, false) => Some(VolumeSource::EmptyDir { medium: Medium::Disk, size_limit_bytes: None }),
     }
 }
 

@@ -2,6 +2,7 @@
 //! honoured fields alone, of the right types, for those who build the pod.
 
 use crate::manifest::fields;
+use crate::manifest::names;
 use crate::manifest::report::Report;
 use crate::manifest::schema::{Class, Field, Kind, Type};
 use crate::manifest::tree::{Entry, Node, Value};
@@ -43,7 +44,7 @@ fn token_volumes(root: &Node) -> HashSet<String> {
         .iter()
         .filter(is_token)
         .filter_map(named)
-        .filter(|name| name.starts_with("kube-api-access-"))
+        .filter(|name| name.starts_with("kube-api-access-") && names::dns_label(name).is_ok())
         .collect()
 }
 

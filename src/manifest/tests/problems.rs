@@ -73,6 +73,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "Invalid value: 81: must match `containerPort` when `hostNetwork` is true",
     ),
     (
+        "ports: [{containerPort: 80}, {containerPort: 80}]",
+        "hostNetwork: true",
+        "ports[1].hostPort: Duplicate value: \"TCP//80\"",
+    ),
+    (
         "resources: {limits: {memory: 1Gi}, requests: {memory: 2Gi}}",
         "",
         "requests[memory]: Invalid value: \"2Gi\": must be less than or equal to memory limit of 1Gi",
@@ -148,7 +153,6 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "volumes: [{name: v, emptyDir: {}}]",
         "mountPropagation: not supported yet",
     ),
-    ("", "volumes: [{name: v}]", "volumes[0]: Required value: must specify a volume type"),
     (
         "",
         "volumes: [{name: v, emptyDir: {}, hostPath: {path: /a}}]",
@@ -220,5 +224,19 @@ fn problems() {
         let text = with("", "").replacen(from, to, 1);
         let error = refused(&text);
         assert!(error.contains(want), "{text}:\n{error}");
+    }
+}
+
+#[test]
+fn control_characters_of_a_manifest_do_not_reach_the_terminal() {
+    for text in [
+        with("\"\\e[31mred\": x", ""),
+        with("image: x\nimage: y", "\"\\e]0;x\\a\": {\"\\u009b\": 1}"),
+        "kind: \"\\e[31m\"".to_owned(),
+        "a: \u{7}".to_owned(),
+        "a: !\u{1b} x".to_owned(),
+    ] {
+        let error = refused(&text);
+        assert!(!error.contains(|c: char| c.is_control() && c != '\n'), "{error:?}");
     }
 }

@@ -124,6 +124,11 @@ fn defaults() {
     assert!(security.allow_privilege_escalation && !security.privileged);
     assert_eq!(security.seccomp_profile, SeccompProfile::Unconfined);
     assert_eq!(spec.containers[0].image_pull_policy, None);
+    let volumes = one(&with("", "volumes: [{name: a}, {name: b, emptyDir: null}]")).spec.volumes;
+    assert_eq!(volumes.len(), 2);
+    assert!(volumes.iter().all(|volume| {
+        volume.source == VolumeSource::EmptyDir { medium: Medium::Disk, size_limit_bytes: None }
+    }));
 }
 
 #[test]
@@ -210,7 +215,7 @@ fn ignored_fields_leave_a_pod_that_stands() {
 #[test]
 fn warnings() {
     let manifest = one(&with(
-        "stdinOnce: true\nenv: [{name: A, value: x}, {name: B, value: $(A)}, {name: A, value: z}]",
+        "stdinOnce: true\nenv: [{name: A, value: x}, {name: B, value: $(A)}, {name: A, value: z}]\nresources: {limits: {memory: 64m}}",
         "",
     ));
     assert_eq!(manifest.spec.containers[0].env, [("A".into(), "z".into()), ("B".into(), "x".into())]);
@@ -218,7 +223,8 @@ fn warnings() {
         manifest.warnings,
         [
             "shop.yaml:9: spec.containers[0].stdinOnce: has no effect without stdin: true",
-            "shop.yaml:10: spec.containers[0].env[2].name: A is set twice; the later value counts"
+            "shop.yaml:10: spec.containers[0].env[2].name: A is set twice; the later value counts",
+            "shop.yaml:11: spec.containers[0].resources.limits[memory]: \"64m\" is 64 thousandths of a byte; M and Mi are millions"
         ]
     );
 }
