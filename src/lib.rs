@@ -6,9 +6,11 @@
 //! podrun (CLI)     short-lived and single-threaded: parses, plans, clones, records, exits
 //! podrun:init      a container's process between clone3 and execve; waits for `start`, then becomes the program
 //! pause            owner of a pod's net, ipc and uts (and, where it is shared, pid) namespaces; does nothing else
+//! keeper           (manifest pods) parent of the supervisor; holds copies of its descriptors, starts the next one
+//! supervisor       (manifest pods) one thread, one poll loop; parent of every container of its pod
 //! ```
 //!
-//! There is no daemon, and nothing of podrun's stays beside a container: init is a child of the command and falls, when
+//! There is no daemon. Nothing of podrun's stays beside an OCI container: init is a child of the command and falls, when
 //! the command exits, to the caller's subreaper, which sees its exit code. What commands know of one another is on disk
 //! ([`state`]) and in the kernel.
 //!
@@ -35,7 +37,21 @@
 //! [`pod`] makes the sandbox: directory and name, cgroup, volumes, the small files of /etc, then pause in its namespaces.
 //! A container joins by changing its spec before it is planned (`container::sandbox`): namespaces by path, the cgroup
 //! below the pod's, the shared files and volumes as bind mounts. So [`container`] knows nothing of pods but
-//! [`model::sandbox`], and [`pod`] knows nothing of containers but what [`cli`] tells it.
+//! [`model::sandbox`], and [`pod`] knows nothing of containers but what [`cli`] and [`supervisor`] tell it.
+//!
+//! # A manifest pod
+//!
+//! ```text
+//! cli::pod         manifest::read: every problem is known before anything is made; images are there
+//!                  pod::begin_manifest (sandbox)  and at the same time  supervisor::spawn::first (keeper, supervisor)
+//!                  supervisor::control: Create, Start; the answer comes when all containers run or one could not
+//! supervisor       lifecycle::Machine says what to do: Make, Start, Signal, Remove, End
+//!                  image::Store -> runtime_spec -> container::begin, several at once -> finish -> go
+//!                  exit codes, output and restarts -> status.json, which all other commands read
+//! ```
+//!
+//! What has happened is in status.json before anything irrevocable follows from it, so that whoever is killed, the next
+//! one goes on. Apps write into FIFOs that they hold open themselves, and never see podrun die.
 //!
 //! # Orders that hold everything together
 //!
@@ -50,10 +66,11 @@
 //! # Who may use whom
 //!
 //! ```text
-//! main > cli > {pod, container} > {cgroup, seccomp, logs, programs} > {state, sync} > sys > {error, report}
+//! main > cli > supervisor > {pod, container, lifecycle, manifest, image} > {cgroup, seccomp, logs, programs}
+//!      > {state, sync} > sys > {error, report}
 //! ```
 //!
-//! [`model`] is plain data for all above [`sys`]. Unsafe code is in [`sys`] alone, and in the pause program.
+//! [`model`] is plain data for all above [`sys`]. Unsafe code is in [`sys`] alone, and in the pause and keeper program.
 
 pub mod sys;
 
