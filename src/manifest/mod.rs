@@ -4,7 +4,7 @@
 //! text -- tree --> nodes with places -- walk, by the table of fields --> honoured fields -- pod, container, ... --> PodSpec
 //! ```
 //!
-//! Every field of Kubernetes' Pod stands in one table ([`fields`]), which says its type and who is to honour it. What is
+//! Every field of Kubernetes' Pod stands in one table (`fields`), which says its type and who is to honour it. What is
 //! not in it is an error, and so is what podrun does not honour yet: nothing is ignored in silence. All that is wrong
 //! with a pod is reported at once, each with its line.
 //!
