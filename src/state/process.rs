@@ -45,6 +45,20 @@ pub fn stat(pid: i32) -> Result<Option<Stat>> {
     }
 }
 
+/// Pids of a single-threaded process's children, zombies among them; none where there is no such process, or where the
+/// kernel does not tell (CONFIG_PROC_CHILDREN).
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn children(pid: i32) -> Result<Vec<i32>> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    match std::fs::read_to_string(&path) {
+        Ok(pids) => Ok(pids.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(Vec::new()),
+        Err(error) => Err(error).context(|| format!("cannot read {path}")),
+    }
+}
+
 /// The name of the program that a process executes or, as a zombie, executed (at most 15 bytes); `None` where there is no
 /// such process.
 ///

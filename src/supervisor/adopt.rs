@@ -4,7 +4,8 @@
 //! Invariant: a container that is on record and in the status is taken as it is; one that the status does not know was
 //! never let go, and is removed as if it had not been.
 
-use super::crew::Run;
+use super::crew::{Member, Run};
+use super::ending::End;
 use super::event_loop::Supervisor;
 use super::output::{self, Output};
 use crate::container;
@@ -12,6 +13,7 @@ use crate::container::record::{self, Record, Status};
 use crate::error::{Context, Kind, Result};
 use crate::lifecycle::{Event, Outcome};
 use crate::model::ids::ContainerId;
+use crate::report;
 use crate::state::process::{self, ProcessRef};
 use crate::sys::clone::Child;
 use crate::sys::pidfd;
@@ -25,18 +27,32 @@ impl Supervisor {
         for index in 0..self.members.len() {
             if let Err(error) = self.adopt_one(index, &mut held) {
                 self.complain(&error.to_string());
-                self.news.push_back(Event::Removed { index });
+                // Not made anew beside what is there.
+                self.remove(index);
             }
         }
         // What nobody has taken is of runs that are over.
         for tag in held.keys() {
-            self.keeper.forget(tag).unwrap_or_else(|error| crate::report::warn(&error.to_string()));
+            self.keeper.forget(tag).unwrap_or_else(|error| report::warn(&error.to_string()));
         }
+        self.reap_strays().unwrap_or_else(|error| report::warn(&error.to_string()));
+    }
+
+    /// The keeper may have fallen heir to zombies of which no record tells: of containers that were being made.
+    fn reap_strays(&self) -> Result<()> {
+        for pid in process::children(nix::unistd::getppid().as_raw())? {
+            let adopted = self.members.iter().filter_map(Member::run).any(|run| run.pid() == pid);
+            if !adopted && process::stat(pid)?.is_some_and(|stat| stat.state == 'Z') {
+                self.keeper.reap(pid)?;
+            }
+        }
+        Ok(())
     }
 
     fn adopt_one(&mut self, index: usize, held: &mut HashMap<String, OwnedFd>) -> Result<()> {
         let status = &self.machine.status().containers[index];
         let (restart, known) = (status.restart_count, status.container_id.clone());
+        self.members[index].restart = restart;
         for number in [restart, restart.saturating_add(1)] {
             let id = self.id(index, number)?;
             let found = match record::load(&self.host, &id) {
@@ -85,6 +101,7 @@ impl Supervisor {
             record.annotations.get(super::crew::STOP_SIGNAL).and_then(|text| text.parse().ok()).unwrap_or(0);
         let started = status != Status::Created;
         self.news.push_back(Event::Adopted { index, container_id: record.id.to_string(), restart, started });
+        self.deposit(index)?;
         let pidfd = match held.remove(&output::process_tag(&place)) {
             Some(pidfd) => Some(pidfd),
             None => reopen(init)?,
@@ -96,8 +113,8 @@ impl Supervisor {
                 self.hold(index, run)?;
             }
             None => {
-                self.drain(index);
-                self.news.push_back(Event::Exited { index, outcome: Outcome::Unknown, oom_killed: false });
+                self.watch(index)?;
+                self.await_output(index, End { outcome: Outcome::Unknown, oom_killed: false });
             }
         }
         Ok(true)

@@ -1,11 +1,11 @@
-//! The pod's containers as the supervisor holds them: making, starting, reaping and removing each.
+//! The pod's containers as the supervisor holds them: making and starting each. [`super::ending`] is what follows.
 //!
 //! ```text
 //! make ──> Making: init sets itself up ──> Made ──> go, or release and later start ──> Run ──> reap ──> remove
 //! ```
 
+use super::ending::End;
 use super::event_loop::Supervisor;
-use super::outcome;
 use super::output::{self, Output, Place, TheirEnds};
 use super::poll::{Source, Trigger};
 use super::runtime_spec::{self, Built, Facts};
@@ -17,7 +17,6 @@ use crate::container::{
 use crate::error::{Error, Kind, Result};
 use crate::image::{self, Image, Lease};
 use crate::lifecycle::Event;
-use crate::logs::Stream;
 use crate::model::ids::{ContainerId, PodUid};
 use crate::model::podspec::{ContainerSpec, ImagePullPolicy};
 use crate::model::sandbox::Sandbox;
@@ -27,14 +26,10 @@ use crate::report;
 use crate::state::process::ProcessRef;
 use crate::sys::clone::Child;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
 
 /// Annotation of a container's spec that tells its stop signal's number to later supervisors, as the image
 /// specification names it.
 pub(super) const STOP_SIGNAL: &str = "org.opencontainers.image.stopSignal";
-
-/// How long output is waited for when all processes of a container should be gone.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the supervisor holds of one container of the manifest.
 #[derive(Debug, Default)]
@@ -49,6 +44,8 @@ pub struct Member {
     pub(super) restart: u32,
     /// What its image wants it to be stopped by; 0 before it is known.
     pub(super) stop_signal: i32,
+    /// How its init ended, while its last output is awaited.
+    pub(super) end: Option<End>,
 }
 
 /// A container that is being made.
@@ -66,9 +63,9 @@ pub struct Pending {
 #[derive(Debug)]
 pub struct Run {
     id: ContainerId,
-    process: ProcessRef,
+    pub(super) process: ProcessRef,
     pidfd: OwnedFd,
-    cgroup: Option<Cgroup>,
+    pub(super) cgroup: Option<Cgroup>,
 }
 
 impl Run {
@@ -80,6 +77,11 @@ impl Run {
     /// Its init.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
+    }
+
+    /// Pid of its init.
+    pub fn pid(&self) -> i32 {
+        self.process.pid
     }
 
     /// Lets a frozen container go on, so that it can die.
@@ -262,7 +264,9 @@ impl Supervisor {
     }
 
     fn let_go(&mut self, index: usize, made: Made, at_once: bool) {
-        let going = if at_once { made.go() } else { made.release() };
+        // What the program cannot do without is with the keeper before it runs.
+        let going =
+            self.prepare_streams(index).and_then(|()| if at_once { made.go() } else { made.release() });
         let held = going.and_then(|(record, child)| self.hold(index, Run::of(&record, child)?));
         match held {
             Ok(()) if at_once => self.news.push_back(Event::Started { index }),
@@ -271,17 +275,26 @@ impl Supervisor {
         }
     }
 
+    fn prepare_streams(&mut self, index: usize) -> Result<()> {
+        if let Some(output) = &mut self.members[index].output {
+            output.take_terminal()?;
+        }
+        self.deposit(index)
+    }
+
     /// Takes a container with a process into the supervisor's care.
     pub(super) fn hold(&mut self, index: usize, run: Run) -> Result<()> {
         self.poll.add(run.pidfd(), Source::Exit(number(index)), Trigger::Level)?;
+        let tag = output::process_tag(&self.place(index, self.members[index].restart));
+        self.keeper.put(&tag, run.pidfd())?;
+        self.members[index].run = Some(run);
+        self.watch(index)
+    }
+
+    /// Waits for a container's output.
+    pub(super) fn watch(&mut self, index: usize) -> Result<()> {
         let place = self.place(index, self.members[index].restart);
-        let member = &mut self.members[index];
-        member.run = Some(run);
-        if let Some(output) = &mut member.output {
-            output.take_terminal()?;
-            output.watch(&place, &self.poll)?;
-        }
-        self.deposit(index)
+        self.members[index].output.as_ref().map_or(Ok(()), |output| output.watch(&place, &self.poll))
     }
 
     /// Gives the keeper what it must hold of a container.
@@ -315,101 +328,6 @@ impl Supervisor {
             restart,
             index: number(index),
         }
-    }
-}
-
-/// Output.
-impl Supervisor {
-    /// Logs what there is, a bounded amount at a time.
-    pub(super) fn pump(&mut self, index: usize, stream: Stream) {
-        let Some(output) = self.members.get_mut(index).and_then(|member| member.output.as_mut()) else {
-            return;
-        };
-        match output.pump(stream, &mut self.scratch, &self.poll) {
-            Ok(true) => self.more.push((index, stream)),
-            Ok(false) => {}
-            Err(error) => self.complain(&error.to_string()),
-        }
-        self.tell_trouble(index);
-    }
-
-    fn tell_trouble(&mut self, index: usize) {
-        let trouble = self.members[index].output.as_ref().and_then(Output::trouble);
-        self.machine.set_log_trouble(index, trouble);
-    }
-
-    /// Logs what the processes of a container wrote before they ended.
-    pub(super) fn drain(&mut self, index: usize) {
-        let deadline = Instant::now() + DRAIN_PATIENCE;
-        loop {
-            for stream in [Stream::Stdout, Stream::Stderr] {
-                loop {
-                    self.more.clear();
-                    self.pump(index, stream);
-                    if self.more.is_empty() {
-                        break;
-                    }
-                }
-            }
-            let Some(output) = &self.members[index].output else { return };
-            if output.has_ended() || Instant::now() >= deadline {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn close_output(&mut self, index: usize) {
-        let Some(output) = self.members[index].output.take() else { return };
-        if let Err(error) = output.close(&mut self.keeper, &self.poll) {
-            self.complain(&error.to_string());
-        }
-    }
-}
-
-/// The end.
-impl Supervisor {
-    /// Init has ended: the rules are told how. It stays a zombie until that is in status.json, so that a supervisor
-    /// which comes after us can still read it.
-    pub(super) fn reap(&mut self, index: usize) -> Result<()> {
-        let Some(run) = self.members.get(index).and_then(Member::run) else { return Ok(()) };
-        let Some(outcome) = outcome::peek(&run.process, run.pidfd())? else { return Ok(()) };
-        self.poll.remove(run.pidfd())?;
-        let oom_killed = run
-            .cgroup
-            .as_ref()
-            .is_some_and(|cgroup| cgroup.memory_events().is_ok_and(|events| events.oom_kills > 0));
-        // In a shared PID namespace others may outlive it, and hold its output open.
-        if let Some(cgroup) = &run.cgroup
-            && !cgroup.processes()?.is_empty()
-        {
-            cgroup.signal_all(libc::SIGKILL)?;
-        }
-        self.drain(index);
-        self.news.push_back(Event::Exited { index, outcome, oom_killed });
-        Ok(())
-    }
-
-    /// Removes what is left of a container.
-    pub(super) fn remove(&mut self, index: usize) {
-        // How it ended must outlive us, and it is about to be forgotten by the kernel.
-        self.publish();
-        if let Err(error) = self.try_remove(index) {
-            self.complain(&error.to_string());
-        }
-        self.close_output(index);
-        self.news.push_back(Event::Removed { index });
-    }
-
-    fn try_remove(&mut self, index: usize) -> Result<()> {
-        drop(self.members[index].making.take());
-        let restart = self.members[index].restart;
-        if let Some(run) = self.members[index].run.take() {
-            self.poll.remove(run.pidfd())?;
-            outcome::end(&run.process, run.pidfd(), &self.keeper)?;
-            self.keeper.forget(&output::process_tag(&self.place(index, restart)))?;
-        }
-        container::remove(&self.host, &self.id(index, restart)?)
     }
 }
 

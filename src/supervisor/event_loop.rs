@@ -13,10 +13,11 @@
 use super::control::Request;
 use super::crew::Member;
 use super::keeper::KeeperLink;
+use super::later::{Later, RETRY, Task};
 use super::poll::{Poll, Source, Trigger};
 use super::requests::Requests;
 use super::runtime_spec::Facts;
-use super::spawn::{self, Identity};
+use super::spawn::Identity;
 use crate::cgroup;
 use crate::container::{CgroupManager, Host};
 use crate::error::{Context, Result};
@@ -25,7 +26,7 @@ use crate::lifecycle::{Action, Event, Machine, Now, Signal};
 use crate::logs::{Limits, Scratch, Stream};
 use crate::model::podspec::PodSpec;
 use crate::model::status::EventKind;
-use crate::pod::{self, Held, NamespaceKind};
+use crate::pod::{self, Held};
 use crate::report;
 use crate::sys::{memory, pidfd};
 use nix::sys::signal::{SigSet, Signal as NixSignal};
@@ -56,6 +57,7 @@ pub struct Supervisor {
     signals: SignalFd,
     listener: OwnedFd,
     requests: Requests,
+    pub(super) later: Later,
     /// What the rules have not been told yet.
     pub(super) news: VecDeque<Event>,
     /// Output of which there was more than was taken at once: an edge is not reported again.
@@ -64,6 +66,10 @@ pub struct Supervisor {
     began: Instant,
     /// Something was done since memory was last given back.
     acted: bool,
+    /// The status has changed since it was last written.
+    unpublished: bool,
+    /// How often in a row no pause could be made.
+    pub(super) pauses_failed: u32,
     ended: bool,
 }
 
@@ -105,9 +111,12 @@ impl Supervisor {
             limits: Limits::default(),
             facts: Facts::gather(&cgroup::detect()?)?,
             requests: Requests::default(),
+            later: Later::default(),
             news: VecDeque::new(),
             more: Vec::new(),
             acted: true,
+            unpublished: false,
+            pauses_failed: 0,
             ended: false,
             identity,
             spec,
@@ -134,7 +143,7 @@ impl Supervisor {
     /// # Errors
     /// When it cannot wait any more: the keeper then starts another.
     pub fn run(mut self) -> Result<KeeperLink> {
-        self.hold_pause()?;
+        self.hold_pause();
         self.deposit_namespaces()?;
         self.settle();
         while !self.ended {
@@ -150,6 +159,10 @@ impl Supervisor {
             for (index, stream) in std::mem::take(&mut self.more) {
                 self.pump(index, stream);
             }
+            while let Some(task) = self.later.take_due(Instant::now()) {
+                self.acted = true;
+                self.catch_up(task);
+            }
             self.settle();
         }
         Ok(self.keeper)
@@ -157,7 +170,21 @@ impl Supervisor {
 
     /// How long nothing will happen by itself.
     fn patience(&self) -> Option<Duration> {
-        self.machine.deadline().map(|deadline| deadline.saturating_sub(self.now().monotonic))
+        let rules = self.machine.deadline().map(|deadline| deadline.saturating_sub(self.now().monotonic));
+        let ours = self.later.next().map(|at| at.saturating_duration_since(Instant::now()));
+        rules.into_iter().chain(ours).min()
+    }
+
+    /// Does what was put off.
+    fn catch_up(&mut self, task: Task) {
+        match task {
+            Task::Listen => self.listen(),
+            Task::Keeper => self.replace_keeper(),
+            Task::Pause => self.renew_pause(),
+            Task::Publish => self.publish(),
+            Task::EndOutput(index) => self.end_output(index),
+            Task::Remove(index) => self.remove(index),
+        }
     }
 
     /// Something went wrong that no container is to blame for.
@@ -170,9 +197,9 @@ impl Supervisor {
     fn serve(&mut self, source: Source) -> Result<()> {
         match source {
             Source::Signal => self.read_signals()?,
-            Source::Keeper => self.replace_keeper()?,
-            Source::Pause => self.renew_pause()?,
-            Source::Listener => self.requests.accept(&self.listener, &self.poll)?,
+            Source::Keeper => self.replace_keeper(),
+            Source::Pause => self.renew_pause(),
+            Source::Listener => self.accept()?,
             Source::Peer(number) => self.hear(number),
             Source::Making(index) => self.finish_making(place(index)),
             Source::Exit(index) => self.reap(place(index))?,
@@ -193,7 +220,11 @@ impl Supervisor {
             let Some(event) = self.news.pop_front() else { break };
             self.tell(event);
         }
-        self.publish();
+        self.unpublished |= self.machine.take_changed();
+        // What could not be written is not tried again each time that a container writes a line.
+        if self.unpublished && (self.ended || !self.later.has(Task::Publish)) {
+            self.publish();
+        }
         self.requests.settle(self.machine.status(), self.ended);
     }
 
@@ -216,15 +247,40 @@ impl Supervisor {
         }
     }
 
-    /// Writes the status if it has changed.
+    /// Writes the status if it has changed. A full disk must not stop the apps: what cannot be written now is later.
     pub(super) fn publish(&mut self) {
-        if !self.machine.take_changed() {
+        self.unpublished |= self.machine.take_changed();
+        if !self.unpublished {
             return;
         }
-        // A full disk must not stop the apps, and the next change writes everything again.
-        if let Err(error) = pod::write_status(&self.directory, self.machine.status()) {
-            report::warn(&error.to_string());
+        let written = pod::write_status(&self.directory, self.machine.status());
+        self.unpublished = written.is_err();
+        match written {
+            Ok(()) => self.later.cancel(Task::Publish),
+            Err(error) => {
+                if !self.later.has(Task::Publish) {
+                    let now = self.now();
+                    self.machine.note(EventKind::Warning, "StatusNotWritten", None, error.to_string(), now);
+                }
+                self.later.put_off(Task::Publish, Instant::now() + RETRY);
+            }
         }
+    }
+
+    fn listen(&mut self) {
+        if let Err(error) = self.poll.add(&self.listener, Source::Listener, Trigger::Level) {
+            self.complain(&error.to_string());
+        }
+    }
+
+    /// Without a descriptor for it, a command that waits would wake us up again and again.
+    fn accept(&mut self) -> Result<()> {
+        let accepted = self.requests.accept(&self.listener, &self.poll);
+        if accepted.is_err() {
+            self.poll.remove(&self.listener)?;
+            self.later.put_off(Task::Listen, Instant::now() + RETRY);
+        }
+        accepted
     }
 
     fn hear(&mut self, number: u32) {
@@ -248,62 +304,6 @@ impl Supervisor {
     fn read_signals(&mut self) -> Result<()> {
         while self.signals.read_signal().context(|| "cannot read signals")?.is_some() {
             self.stop(None);
-        }
-        Ok(())
-    }
-}
-
-/// The keeper and the pause.
-impl Supervisor {
-    /// The keeper is gone: another one takes its place, and holds everything again.
-    fn replace_keeper(&mut self) -> Result<()> {
-        self.poll.remove(&self.keeper)?;
-        self.keeper = spawn::new_keeper(&self.identity)?;
-        self.poll.add(&self.keeper, Source::Keeper, Trigger::Level)?;
-        self.deposit_namespaces()?;
-        for index in 0..self.members.len() {
-            self.deposit(index)?;
-        }
-        Ok(())
-    }
-
-    fn deposit_namespaces(&mut self) -> Result<()> {
-        for (kind, fd) in self.held.namespace_fds() {
-            self.keeper.put(&namespace_tag(kind), fd)?;
-        }
-        Ok(())
-    }
-
-    /// Waits for the end of the pause; one that is dead already is replaced.
-    fn hold_pause(&mut self) -> Result<()> {
-        match self.held.pause_pidfd() {
-            Some(pidfd) => self.poll.add(pidfd, Source::Pause, Trigger::Level),
-            None => self.renew_pause(),
-        }
-    }
-
-    /// The pause is gone: a new one takes over its namespaces. With a shared PID namespace all processes of the pod
-    /// are gone with it, and what becomes of the containers is the rules' affair.
-    fn renew_pause(&mut self) -> Result<()> {
-        if let Some(old) = self.held.pause_pidfd() {
-            self.poll.remove(old)?;
-        }
-        let now = self.now();
-        if let Err(error) = self.held.renew_pause() {
-            let grace_seconds = self.spec.termination_grace_period_seconds;
-            let message = error.to_string();
-            self.news.push_back(Event::Fail { reason: "SandboxFailed".into(), message, grace_seconds });
-            return Ok(());
-        }
-        if let Some(new) = self.held.pause_pidfd() {
-            self.poll.add(new, Source::Pause, Trigger::Level)?;
-        }
-        self.deposit_namespaces()?;
-        if self.spec.share_process_namespace {
-            self.news.push_back(Event::SandboxChanged);
-        } else {
-            let message = "The pause process was gone; a new one owns the pod's namespaces".to_owned();
-            self.machine.note(EventKind::Warning, "PauseRenewed", None, message, now);
         }
         Ok(())
     }
@@ -343,11 +343,6 @@ impl Supervisor {
 pub fn now(began: Instant) -> Now {
     let wall = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO).as_secs();
     Now { monotonic: began.elapsed(), wall }
-}
-
-/// What the keeper knows a namespace by.
-pub fn namespace_tag(kind: NamespaceKind) -> String {
-    format!("ns.{kind}")
 }
 
 fn place(index: u32) -> usize {

@@ -8,8 +8,9 @@
 //! spawn, reply, lock   starting a pair of supervisor and keeper, and knowing whether it lives
 //! keeper               the supervisor's end of the link to the keeper
 //! control, requests    what commands ask, and when they are answered
-//! poll, event_loop     waiting, telling the rules, doing what they say
-//! crew, output         the containers and their streams
+//! poll, event_loop     waiting, telling the rules, doing what they say; later: what is to be tried again
+//! crew, ending, output the containers and their streams
+//! sandbox              replacing a keeper or a pause that died
 //! runtime_spec         from a manifest and an image to the spec of a container
 //! outcome, adopt       how a container ended, whoever was its parent; going on after a supervisor that was killed
 //! ```
@@ -22,8 +23,10 @@ mod adopt;
 mod birth;
 pub mod control;
 mod crew;
+mod ending;
 mod event_loop;
 pub mod keeper;
+mod later;
 pub mod lock;
 pub mod outcome;
 mod output;
@@ -31,6 +34,7 @@ mod poll;
 pub mod reply;
 mod requests;
 pub mod runtime_spec;
+mod sandbox;
 pub mod spawn;
 
 use crate::error::{Context, Error, Kind, Result};
@@ -40,10 +44,11 @@ use crate::state::atomic;
 use crate::state::layout;
 use crate::sys::process;
 use crate::sys::socket;
-use event_loop::{Beginning, Supervisor, namespace_tag, now};
+use event_loop::{Beginning, Supervisor, now};
 use keeper::KeeperLink;
 use lock::Lock;
 use poll::{Poll, Source, Trigger};
+use sandbox::namespace_tag;
 use spawn::{Birth, Identity};
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -71,7 +76,10 @@ pub fn main(words: &[OsString]) -> Result<()> {
     let (lock, listener) = match begun() {
         Ok(begun) => begun,
         Err(error) => {
-            keeper.quit()?;
+            // One that was started again is so once more, where the pod is not gone or another's: say of a full disk.
+            if answer.is_some() || matches!(error.kind(), Kind::Exists | Kind::NotFound) {
+                keeper.quit()?;
+            }
             if let Some(answer) = answer {
                 answer.failed(&error);
             }

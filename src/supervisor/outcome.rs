@@ -54,8 +54,8 @@ pub fn peek(process: &ProcessRef, pidfd: BorrowedFd<'_>) -> Result<Option<Outcom
 /// # Errors
 /// When it cannot be killed, does not end, or the keeper does not read.
 pub fn end(process: &ProcessRef, pidfd: BorrowedFd<'_>, keeper: &KeeperLink) -> Result<()> {
-    /// How long a killed process may take to end before we say so.
-    const PATIENCE: Duration = Duration::from_secs(10);
+    /// How long a killed process may take to end; then it is to be tried again, and others have their turn.
+    const PATIENCE: Duration = Duration::from_secs(1);
     let doing = || format!("cannot end process {}", process.pid);
     match pidfd::send_signal(pidfd, libc::SIGKILL) {
         Err(error) if error.raw_os_error() != Some(libc::ESRCH) => return Err(error).context(doing),
