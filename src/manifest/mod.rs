@@ -97,6 +97,9 @@ pub fn read(text: &[u8], file: &str, options: &Options) -> Result<Vec<Manifest>>
                 let place = manifest.place("metadata.name");
                 return Err(Error::user(format!("{place}: Pod {title:?} is in the file twice")));
             }
+            if manifests.len() == MOST_PODS {
+                return Err(Error::user(format!("{file} holds more than {MOST_PODS} pods")));
+            }
             names.insert(title);
             manifests.push(manifest);
         }
@@ -131,13 +134,13 @@ fn pods(root: &Node) -> Result<Vec<&Node>, Fault> {
         Some("List" | "PodList") => root.get("items").map_or(&[][..], Node::items).iter().collect(),
         _ => vec![root],
     };
-    if nodes.len() > MOST_PODS {
-        return Err(Fault { place: root.place, text: format!("more than {MOST_PODS} pods are in one list") });
-    }
+    // The API server leaves both out of a PodList's items.
+    let is_implied = kind(root).as_deref() == Some("PodList");
     for node in &nodes {
         let place = node.get("kind").map_or(node.place, |kind| kind.place);
         let text = match (kind(node).as_deref(), node.get("apiVersion").and_then(Node::text)) {
             (Some("Pod"), Some("v1")) => continue,
+            (None, None) if is_implied => continue,
             (Some("Pod"), Some(version)) => {
                 format!("apiVersion {version:?} has no Pod: write apiVersion: v1")
             }

@@ -65,6 +65,11 @@ fn numbers_are_bounded() {
     );
     let text = with("", "") + &many(128, "  - {name: c#, image: x}\n");
     assert!(refused(&text).contains("spec.containers: Too many: 129"));
+    let pods = many(
+        1001,
+        "---\napiVersion: v1\nkind: Pod\nmetadata: {name: p#}\nspec: {containers: [{name: c, image: x}]}\n",
+    );
+    assert!(refused(&pods).contains("shop.yaml holds more than 1000 pods"));
     let growth =
         "env:\n- {name: A, value: xxxxxxxxxx}\n".to_owned() + &many(30, "- {name: A, value: $(A)$(A)}\n");
     assert!(refused(&with(&growth, "")).contains("value: Too long: may not be more than 131071 bytes"));

@@ -140,6 +140,10 @@ fn files_of_several_documents_and_lists() {
     assert_eq!(names(&format!("---\n# a\n---\n{}---\n{}---\n", named("a"), named("b"))), ["a", "b"]);
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [full_pod()]});
     assert_eq!(names(&list.to_string()), ["shop"]);
+    let mut item = full_pod();
+    item.as_object_mut().unwrap().retain(|key, _| key != "kind" && key != "apiVersion");
+    let list = json!({"apiVersion": "v1", "kind": "PodList", "items": [item]});
+    assert_eq!(names(&list.to_string()), ["shop"]);
     for (text, want) in [
         (String::new(), "f holds no Pod"),
         ("# nothing\n---\n".into(), "f holds no Pod"),
