@@ -3,11 +3,11 @@
 use crate::harness::command::Running;
 use crate::harness::console::Terminal;
 use crate::harness::manifests::{shell_pod, until_stopped};
-use crate::harness::{Case, Test, case, eventually, runtime::path_text};
+use crate::harness::{Case, Test, case, eventually, pods, runtime::path_text};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -36,6 +36,9 @@ pub fn cases() -> Vec<Case> {
         case!(delete_kills_what_does_not_stop),
         case!(bare_containers_do_not_join_a_manifest_pod),
         case!(images_of_pods_are_in_use),
+        case!(stop_of_a_bare_pod_leaves_its_containers),
+        case!(damaged_files_hide_no_other_pod),
+        case!(commands_race_on_one_name).seconds(180),
     ]
 }
 
@@ -545,4 +548,67 @@ fn images_of_pods_are_in_use(t: &Test) {
     podrun.run(&["image", "remove", "busybox"]).ok();
     let gone = shell_pod("shop", "Always", &[("a", "true")]);
     podrun.run(&["pod", "apply", "-f", &t.manifest(&gone)]).refused(&["image \"busybox\" is not there"]);
+}
+
+fn stop_of_a_bare_pod_leaves_its_containers(t: &Test) {
+    let podrun = t.podrun();
+    podrun.pod("bare", &[]);
+    let polite = t.shell("trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done");
+    let out = podrun.up_in("bare", &pods::joining(polite), "polite", &[]);
+    podrun.wait_output(&out, "up");
+    podrun.up_in("bare", &pods::sleeper(t), "deaf", &[]);
+    podrun.run(&["pod", "start", "bare"]).refused(&["bare pod", "podrun start ID"]);
+    let out = podrun.run(&["pod", "stop", "bare", "--grace-period", "1"]).ok().quietly();
+    assert_eq!(out.stdout, "pod/bare stopped\n");
+    for id in ["polite", "deaf"] {
+        podrun.wait_status(id, "stopped");
+    }
+    podrun.remove_pod("bare");
+}
+
+fn damaged_files_hide_no_other_pod(t: &Test) {
+    let podrun = t.podrun_with_busybox();
+    for name in ["good", "bad"] {
+        podrun.apply(t, &shell_pod(name, "Always", &[("a", &until_stopped(0))]));
+    }
+    let uid = podrun.pod_state("bad")["id"].as_str().map(str::to_owned).expect("a uid");
+    let directory = podrun.root().join("pods").join(uid);
+    for file in ["manifest.json", "spec.json", "status.json"] {
+        std::fs::write(directory.join(file), "{").expect("to damage it");
+        for form in [&[][..], &["-o", "wide"], &["-o", "json"], &["-o", "yaml"]] {
+            let out = podrun.run(&[&["pod", "list"], form].concat()).ok();
+            assert!(out.stdout.contains("good") && out.stdout.contains("bad"), "{file} {form:?}: {out:?}");
+        }
+        podrun.run(&["pod", "describe", "bad"]).ok();
+        podrun.run(&["pod", "state", "bad"]).ok();
+    }
+    podrun.run(&["pod", "delete", "--force", "good", "bad"]).ok();
+}
+
+fn commands_race_on_one_name(t: &Test) {
+    let podrun = t.podrun_with_busybox();
+    let file =
+        t.manifest(&shell_pod("shop", "Always", &[("a", &until_stopped(0)), ("b", &until_stopped(0))]));
+    let lines: [&[&str]; 6] = [
+        &["pod", "apply", "-f", &file],
+        &["pod", "run", "-d", "-f", &file],
+        &["pod", "delete", "--force", "shop"],
+        &["pod", "stop", "shop"],
+        &["pod", "list"],
+        &["pod", "delete", "--now", "shop"],
+    ];
+    for round in 0..24 {
+        let spawn = |(place, line): (usize, &&[&str])| {
+            // So that they meet at other points each time.
+            std::thread::sleep(Duration::from_millis(if place > 1 { round * 3 } else { 0 }));
+            podrun.cmd(line).spawn()
+        };
+        let running: Vec<Running> = lines.iter().enumerate().map(spawn).collect();
+        for outcome in running.into_iter().map(Running::finish) {
+            assert!([0, 1].contains(&outcome.code()), "{round}: {outcome:?}");
+            assert!(!outcome.stderr.contains("panicked"), "{round}: {outcome:?}");
+        }
+        podrun.run(&["pod", "delete", "--force", "shop"]).ok();
+        assert_eq!(t.corner().settle(), Vec::<String>::new(), "round {round}");
+    }
 }

@@ -548,8 +548,8 @@ fn default_directories_are_the_documented_ones(t: &Test) {
     // In a mount namespace whose /run and /var/lib are empty, so that nothing of the host's is in the way.
     let script = format!(
         "set -e; for d in /run /var/lib; do mount -t tmpfs t $d; done; \"$@\" pod create p --cgroup-parent {parent} \
-         --volume d=emptyDir >/dev/null; find /run /var/lib -mindepth 1 -maxdepth 1 ! -path /run/mount; \"$@\" pod delete --force p; \
-         find /run/podrun /var/lib/podrun ! -type d ! -path '*/lib/*'"
+         --volume d=emptyDir >/dev/null; find /run /var/lib -mindepth 1 -maxdepth 1 ! -path /run/mount; \
+         \"$@\" pod delete --force p >/dev/null; find /run/podrun /var/lib/podrun ! -type d ! -path '*/lib/*'"
     );
     let out = podrun
         .cmd(&[])

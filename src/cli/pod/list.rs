@@ -56,8 +56,8 @@ impl ListArgs {
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let rows = self.rows(globals)?;
         match self.output {
-            Some(Form::Json) => output::json(&objects(&rows)?)?,
-            Some(Form::Yaml) => output::print(&yaml::document(&objects(&rows)?))?,
+            Some(Form::Json) => output::json(&objects(&rows))?,
+            Some(Form::Yaml) => output::print(&yaml::document(&objects(&rows)))?,
             _ if rows.is_empty() => output::note(&self.nothing_found()),
             Some(Form::Name) => {
                 output::print(
@@ -74,7 +74,7 @@ impl ListArgs {
         let pods = pod::list(&host.layout)?;
         let containers = container::list(&host)?;
         let wanted = pods.into_iter().filter(|pod| self.all_namespaces || *pod.namespace() == self.namespace);
-        wanted.map(|pod| Row::new(Seen::new(&host, pod, &containers)?)).collect()
+        wanted.map(|pod| Row::new(Seen::new(&host, pod, &containers))).collect()
     }
 
     fn nothing_found(&self) -> String {
@@ -114,9 +114,9 @@ impl ListArgs {
 }
 
 /// A v1.PodList.
-fn objects(rows: &[Row]) -> Result<Value> {
-    let items = rows.iter().map(Row::object).collect::<Result<Vec<_>>>()?;
-    Ok(json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items}))
+fn objects(rows: &[Row]) -> Value {
+    let items: Vec<Value> = rows.iter().map(Row::object).collect();
+    json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items})
 }
 
 impl Row {
@@ -136,10 +136,11 @@ impl Row {
         vec![self.seen.pod.name().to_string(), ready, status, restarts, age]
     }
 
-    fn object(&self) -> Result<Value> {
+    /// One pod whose files are missing or damaged must not hide the others.
+    fn object(&self) -> Value {
         match self.seen.pod.kind() {
-            PodKind::Manifest => object::of(&self.seen),
-            PodKind::Bare => Ok(self.bare_object()),
+            PodKind::Manifest => object::of(&self.seen).unwrap_or_else(|_| self.bare_object()),
+            PodKind::Bare => self.bare_object(),
         }
     }
 

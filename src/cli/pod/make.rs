@@ -1,6 +1,6 @@
 //! Making a manifest pod: what must hold before anything is made, and the order in which its parts are.
 
-use super::remove;
+use super::{pair, remove};
 use crate::cli::{collected, seal};
 use crate::container::{CgroupManager, Host};
 use crate::error::{Context, Error, Kind, Result};
@@ -107,7 +107,7 @@ pub fn make(host: &Host, manifest: &Manifest) -> Result<Pod> {
         return Err(error);
     }
     let mut pod = pod::open(&host.layout, &reference(manifest))?;
-    match first.and_then(|reply| make_containers(&pod, reply.wait(READY_PATIENCE))) {
+    match first.and_then(|reply| make_containers(host, &pod, reply.wait(READY_PATIENCE))) {
         Ok(()) => Ok(pod),
         Err(error) => {
             if let Err(second) = remove::remove(host, &mut pod, remove::How::Forced) {
@@ -119,11 +119,15 @@ pub fn make(host: &Host, manifest: &Manifest) -> Result<Pod> {
 }
 
 /// `ready` is what came of the supervisor's start.
-fn make_containers(pod: &Pod, ready: Result<()>) -> Result<()> {
+fn make_containers(host: &Host, pod: &Pod, ready: Result<()>) -> Result<()> {
     match ready {
         // Another command was faster.
         Err(error) if error.kind() != Kind::Exists => return Err(error),
         _ => {}
     }
-    control::ask(&pod.directory()?.join(layout::pod::CONTROL), &Request::Create, None)
+    match control::ask(&pod.directory()?.join(layout::pod::CONTROL), &Request::Create, None) {
+        // The next one is asked again.
+        Err(error) if error.kind() == Kind::Died => pair::ask(host, pod, &Request::Create, None),
+        other => other,
+    }
 }

@@ -128,7 +128,7 @@ impl PodArgs {
     /// Opens the pod and looks at its containers, with a new pause or supervisor if the old one was killed.
     fn open(&self, host: &Host) -> Result<Seen> {
         let pod = self.find(host)?;
-        Seen::new(host, pod, &container::list(host)?)
+        Ok(Seen::new(host, pod, &container::list(host)?))
     }
 }
 
@@ -143,16 +143,17 @@ struct Seen {
 
 impl Seen {
     /// `all` may hold containers of others.
-    fn new(host: &Host, mut pod: Pod, all: &[State]) -> Result<Self> {
+    fn new(host: &Host, mut pod: Pod, all: &[State]) -> Self {
         let containers = views(&pod, all);
-        let status = pair::status(host, &pod)?;
+        // A status that cannot be understood is told of by whoever shows the pod's state.
+        let status = pair::status(host, &pod).unwrap_or_default();
         if pod.kind() == PodKind::Bare
             && let Err(error) = pod.heal(&containers)
         {
             // Whoever only wants to look is still shown the pod as it is.
             report::warn(&error.to_string());
         }
-        Ok(Self { pod, containers, status })
+        Self { pod, containers, status }
     }
 }
 

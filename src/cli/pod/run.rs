@@ -6,7 +6,7 @@ use super::remove::{self, How};
 use super::{collected_pods, make, pair};
 use crate::cli::{Globals, output};
 use crate::container::Host;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::image::Lease;
 use crate::manifest::Manifest;
 use crate::model::ids::PodNamespace;
@@ -72,11 +72,15 @@ impl RunArgs {
         let mut foreground = Foreground::begin()?;
         let mut pod = make::make(host, manifest)?;
         drop(lease);
-        let ended = foreground.stay(host, &pod)?;
+        let ended = foreground.stay(host, &pod);
         if self.rm {
-            remove::remove(host, &mut pod, How::Forced)?;
+            match remove::remove(host, &mut pod, How::Forced) {
+                // Another command was faster.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                other => other?,
+            }
         }
-        match ended {
+        match ended? {
             Some(status) => {
                 exit_code(&status).context(|| format!("pod {:?} has failed", pod.name().as_str()))
             }
