@@ -3,7 +3,7 @@
 use super::limits::{self, Budget};
 use super::pack;
 use super::stream::{Packing, Stream, Window, packing_of};
-use super::tar::{End, Kind, Reader};
+use super::tar::{End, Kind, Reader, Source};
 use crate::error::{Context, Error, Result};
 use crate::sys::fs::{Resolve, open_in};
 use nix::fcntl::{OFlag, open};
@@ -69,15 +69,22 @@ impl Archive {
     }
 
     fn from_file(mut file: File, scratch: &Path) -> Result<Self> {
-        let packing = packing_of(&mut file).context(|| "cannot read the archive")?;
-        if packing != Packing::None {
-            file = spool(file, scratch)?;
-        }
-        let members = members(&file)?;
+        let unreadable = || "cannot read the archive";
+        let packed = packing_of(&mut file).context(unreadable)? != Packing::None;
+        let mut members = if packed {
+            members(Stream::new(whole(&file)?, limits::BYTES).context(unreadable)?)?
+        } else {
+            members(whole(&file)?)?
+        };
         let is_archive = |members: &BTreeMap<String, Member>| {
             members.contains_key("manifest.json")
                 || members.contains_key("oci-layout") && members.contains_key("index.json")
         };
+        // Images are read here and there; a root file system from front to back, packed or not.
+        if packed && members.as_ref().is_some_and(is_archive) {
+            file = spool(file, scratch)?;
+            members = self::members(whole(&file)?)?;
+        }
         Ok(match members {
             Some(members) if is_archive(&members) => Self::Tar { file, members },
             _ => Self::Rootfs(file),
@@ -170,11 +177,15 @@ fn spool(from: impl Read, scratch: &Path) -> Result<File> {
     Ok(to)
 }
 
-/// The files of an archive by their names; `None` when they are too many for an archive of images.
-fn members(file: &File) -> Result<Option<BTreeMap<String, Member>>> {
+fn whole(file: &File) -> Result<Window> {
     let length = file.metadata().context(|| "cannot stat the archive")?.len();
     let again = file.try_clone().context(|| "cannot open the archive again")?;
-    let mut reader = Reader::new(Window::new(again, 0, length));
+    Ok(Window::new(again, 0, length))
+}
+
+/// The files of an archive by their names; `None` when they are too many for an archive of images.
+fn members(archive: impl Source) -> Result<Option<BTreeMap<String, Member>>> {
+    let mut reader = Reader::new(archive);
     let mut found = BTreeMap::new();
     let mut budget = Budget::new();
     while let Some(entry) = reader.next()? {
