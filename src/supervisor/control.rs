@@ -54,7 +54,37 @@ pub enum Reply {
         message: String,
         /// What to do about it.
         hint: Option<String>,
+        /// Whether a container's program is at fault, and how.
+        program: Option<ProgramFault>,
     },
+}
+
+/// Why a container's program cannot be executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ProgramFault {
+    /// [`Kind::NoProgram`].
+    Missing,
+    /// [`Kind::NotExecutable`].
+    NotExecutable,
+}
+
+impl ProgramFault {
+    /// The fault that an error of this kind tells of.
+    fn of(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::NoProgram => Some(Self::Missing),
+            Kind::NotExecutable => Some(Self::NotExecutable),
+            _ => None,
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Missing => Kind::NoProgram,
+            Self::NotExecutable => Kind::NotExecutable,
+        }
+    }
 }
 
 impl Reply {
@@ -62,9 +92,11 @@ impl Reply {
     pub fn to(result: &Result<()>) -> Self {
         match result {
             Ok(()) => Self::Done,
-            Err(error) => {
-                Self::Failed { message: error.to_string(), hint: error.remedy().map(ToOwned::to_owned) }
-            }
+            Err(error) => Self::Failed {
+                message: error.to_string(),
+                hint: error.remedy().map(ToOwned::to_owned),
+                program: ProgramFault::of(error.kind()),
+            },
         }
     }
 }
@@ -99,8 +131,8 @@ pub fn hear(socket: &OwnedFd, patience: Option<Duration>) -> Result<()> {
     let answer = line(socket, patience)?;
     match serde_json::from_slice(&answer).context_as(Kind::Protocol, || "cannot understand the supervisor")? {
         Reply::Done => Ok(()),
-        Reply::Failed { message, hint } => {
-            let error = Error::user(message);
+        Reply::Failed { message, hint, program } => {
+            let error = Error::new(program.map_or(Kind::User, ProgramFault::kind), message);
             Err(match hint {
                 Some(hint) => error.hint(hint),
                 None => error,
@@ -220,6 +252,9 @@ mod tests {
         let text = serde_json::to_string(&failed).unwrap();
         assert!(!text.contains('\n'), "{text}");
         assert_eq!(serde_json::from_str::<Reply>(&text).unwrap(), failed);
+        for kind in [Kind::NoProgram, Kind::NotExecutable] {
+            assert_eq!(ProgramFault::of(kind).map(ProgramFault::kind), Some(kind));
+        }
         assert!(serde_json::from_str::<Request>(r#"{"request":"dance"}"#).is_err());
     }
 

@@ -156,10 +156,7 @@ impl Supervisor {
 
     fn not_made(&mut self, index: usize, reason: &'static str, error: &Error) {
         self.close_output(index);
-        let message = match error.remedy() {
-            Some(remedy) => format!("{error} ({remedy})"),
-            None => error.to_string(),
-        };
+        let message = self.words(index, error);
         self.news.push_back(Event::NotMade { index, reason, message });
     }
 
@@ -253,6 +250,11 @@ impl Supervisor {
         let (made, warnings) = report::collect(|| making.finish(Some(&Joining(&self.held))));
         self.pass_on(index, warnings);
         match made {
+            // It was found wrong before it was to run, and nothing is left; to Kubernetes it is a start that failed.
+            Err(error) if matches!(error.kind(), Kind::NoProgram | Kind::NotExecutable) => {
+                self.tell(Event::Made { index, container_id: id.to_string(), image_id });
+                self.not_started(index, &error);
+            }
             Err(error) => self.not_made(index, "CreateContainerError", &error),
             Ok(made) => {
                 self.tell(Event::Made { index, container_id: id.to_string(), image_id });
@@ -271,7 +273,23 @@ impl Supervisor {
         match held {
             Ok(()) if at_once => self.news.push_back(Event::Started { index }),
             Ok(()) => {}
-            Err(error) => self.news.push_back(Event::NotStarted { index, message: message(&error) }),
+            Err(error) => self.not_started(index, &error),
+        }
+    }
+
+    fn not_started(&mut self, index: usize, error: &Error) {
+        self.fault = Some(error.kind()).filter(|kind| matches!(kind, Kind::NoProgram | Kind::NotExecutable));
+        let message = self.words(index, error);
+        self.news.push_back(Event::NotStarted { index, message });
+    }
+
+    /// An error and its remedy for the pod's status, in which containers go by their names.
+    fn words(&self, index: usize, error: &Error) -> String {
+        let remedy = error.remedy().map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+        let text = format!("{error}{remedy}");
+        match self.id(index, self.members[index].restart) {
+            Ok(id) => text.replace(id.as_str(), self.spec.containers[index].name.as_str()),
+            Err(_) => text,
         }
     }
 
@@ -312,10 +330,10 @@ impl Supervisor {
 
     pub(super) fn start(&mut self, index: usize) {
         let Some(id) = self.members[index].run().map(|run| run.id().clone()) else { return };
-        self.news.push_back(match container::start(&self.host, &id) {
-            Ok(()) => Event::Started { index },
-            Err(error) => Event::NotStarted { index, message: message(&error) },
-        });
+        match container::start(&self.host, &id) {
+            Ok(()) => self.news.push_back(Event::Started { index }),
+            Err(error) => self.not_started(index, &error),
+        }
     }
 
     /// Where the streams and the log of a run lie.
@@ -328,14 +346,6 @@ impl Supervisor {
             restart,
             index: number(index),
         }
-    }
-}
-
-/// The error and its remedy, for a status.
-fn message(error: &Error) -> String {
-    match error.kind() {
-        Kind::NoProgram | Kind::NotExecutable => error.to_string(),
-        _ => error.remedy().map_or_else(|| error.to_string(), |remedy| format!("{error} ({remedy})")),
     }
 }
 

@@ -20,7 +20,7 @@ use super::runtime_spec::Facts;
 use super::spawn::Identity;
 use crate::cgroup;
 use crate::container::{CgroupManager, Host};
-use crate::error::{Context, Result};
+use crate::error::{Context, Kind, Result};
 use crate::image::Store;
 use crate::lifecycle::{Action, Event, Machine, Now, Signal};
 use crate::logs::{Limits, Scratch, Stream};
@@ -60,6 +60,8 @@ pub struct Supervisor {
     pub(super) later: Later,
     /// What the rules have not been told yet.
     pub(super) news: VecDeque<Event>,
+    /// Why the latest program that could not be executed could not.
+    pub(super) fault: Option<Kind>,
     /// Output of which there was more than was taken at once: an edge is not reported again.
     pub(super) more: Vec<(usize, Stream)>,
     /// What [`Now::monotonic`] counts from.
@@ -113,6 +115,7 @@ impl Supervisor {
             requests: Requests::default(),
             later: Later::default(),
             news: VecDeque::new(),
+            fault: None,
             more: Vec::new(),
             acted: true,
             unpublished: false,
@@ -225,7 +228,7 @@ impl Supervisor {
         if self.unpublished && (self.ended || !self.later.has(Task::Publish)) {
             self.publish();
         }
-        self.requests.settle(self.machine.status(), self.ended);
+        self.requests.settle(self.machine.status(), self.ended, self.fault);
     }
 
     /// Tells the rules of one event, and does what they say.

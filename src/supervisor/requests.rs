@@ -2,7 +2,7 @@
 
 use super::control::{Heard, Peer, Reply, Request};
 use super::poll::{Poll, Source, Trigger};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::status::{ContainerState, ContainerStatus, PodStatus};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -67,13 +67,18 @@ impl Requests {
         }
     }
 
-    /// Answers all whose request is done by what the pod's status says; `ended` when nothing more will happen.
-    pub fn settle(&mut self, status: &PodStatus, ended: bool) {
+    /// Answers all whose request is done by what the pod's status says; `ended` when nothing more will happen, and
+    /// `fault` the kind of error that kept a container's program from being executed.
+    pub fn settle(&mut self, status: &PodStatus, ended: bool, fault: Option<Kind>) {
         self.peers.retain(|_, waiting| {
             let Some(result) = waiting.request.as_ref().and_then(|request| outcome(request, status, ended))
             else {
                 return true;
             };
+            let result = result.map_err(|error| match fault {
+                Some(kind) => Error::new(kind, error.to_string()),
+                None => error,
+            });
             waiting.peer.answer(&Reply::to(&result));
             false
         });
