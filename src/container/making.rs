@@ -120,7 +120,7 @@ impl Making {
 pub struct Made(Unfinished);
 
 impl Made {
-    /// Lets init outlive this process and wait for [`super::start`]; for [`super::Begin::WhenStarted`]. The results are
+    /// Lets init outlive this process and wait for `start`; for [`super::Begin::WhenStarted`]. The results are
     /// the container's record and init, still our child.
     ///
     /// # Errors

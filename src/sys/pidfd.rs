@@ -45,7 +45,10 @@ pub fn child_status(pidfd: BorrowedFd<'_>, zombie: Zombie) -> io::Result<Option<
     // SAFETY: siginfo_t is plain data, for which all zeroes is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: info lives until the call returns, and is written by it alone.
-    check(unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED | libc::WNOHANG | stay) }.into())?;
+    check(
+        unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED | libc::WNOHANG | stay) }
+            .into(),
+    )?;
     // SAFETY: waitid(2) fills in the child's pid, or leaves the zero where the child still runs.
     if unsafe { info.si_pid() } == 0 {
         return Ok(None);
