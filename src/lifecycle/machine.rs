@@ -1,11 +1,11 @@
 //! The pod's machine: what concerns the pod as a whole. [`super::containers`] has what concerns one container.
 
-use super::containers::{Container, Stage, waiting};
+use super::containers::{Container, Stage};
 use super::phase::{self, Outlook};
 use super::stop::Stopping;
-use super::{Action, Event, Now, Signal, happenings};
-use crate::model::podspec::{PodSpec, RestartPolicy};
-use crate::model::status::{ContainerState, ContainerStatus, EventKind, Phase, PodStatus, VERSION};
+use super::{Action, Event, Now, Settings, Signal, happenings};
+use crate::model::podspec::{ContainerSpec, PodSpec, RestartPolicy};
+use crate::model::status::{ContainerState, ContainerStatus, EventKind, Phase, PodStatus};
 use std::time::Duration;
 
 /// A pod's rules and status.
@@ -23,40 +23,16 @@ pub struct Machine {
 
 impl Machine {
     /// The machine of a pod of which nothing is made.
-    pub fn new(spec: &PodSpec) -> Self {
-        let status = PodStatus {
-            version: VERSION,
-            phase: Phase::Pending,
-            reason: None,
-            message: None,
-            started_at: None,
-            stopping_since: None,
-            stop_grace_seconds: None,
-            containers: spec
-                .containers
-                .iter()
-                .map(|container| ContainerStatus {
-                    name: container.name.clone(),
-                    image: container.image.clone(),
-                    image_id: None,
-                    container_id: None,
-                    restart_count: 0,
-                    ready: false,
-                    started: false,
-                    state: waiting("ContainerCreating", None),
-                    last_state: None,
-                    log_trouble: None,
-                })
-                .collect(),
-            events: Vec::new(),
-        };
-        Self::with(spec, status, Stage::Absent)
+    pub fn new(spec: &PodSpec, settings: Settings) -> Self {
+        let of = |container: &ContainerSpec| ContainerStatus::new(container.name.clone(), &container.image);
+        let status = PodStatus::new(spec.containers.iter().map(of).collect());
+        Self::with(spec, &settings, status, Stage::Absent)
     }
 
     /// The machine of a pod whose supervisor is gone. Tell it for each container [`Event::Adopted`], followed by
     /// [`Event::Exited`] if its init is dead, or [`Event::Removed`]; until then it does nothing about that container.
-    pub fn resume(spec: &PodSpec, status: PodStatus, now: Now) -> Self {
-        let mut machine = Self::with(spec, status, Stage::Unknown);
+    pub fn resume(spec: &PodSpec, settings: Settings, status: PodStatus, now: Now) -> Self {
+        let mut machine = Self::with(spec, &settings, status, Stage::Unknown);
         if let Some(since) = machine.status.stopping_since {
             let grace = machine.status.stop_grace_seconds.unwrap_or(spec.termination_grace_period_seconds);
             let left = since.saturating_add(grace).saturating_sub(now.wall);
@@ -68,10 +44,10 @@ impl Machine {
         machine
     }
 
-    fn with(spec: &PodSpec, status: PodStatus, stage: Stage) -> Self {
+    fn with(spec: &PodSpec, settings: &Settings, status: PodStatus, stage: Stage) -> Self {
         Self {
             policy: spec.restart_policy,
-            title: format!("{}_{}", spec.name, spec.namespace),
+            title: format!("{}_{}({})", spec.name, spec.namespace, settings.uid),
             containers: status.containers.iter().map(|_| Container::new(stage)).collect(),
             status,
             stopping: None,
@@ -138,7 +114,7 @@ impl Machine {
                 (self.status.reason, self.status.message) = (Some(reason), Some(message));
                 self.stop(grace_seconds, now, &mut actions);
             }
-            Event::Time => {}
+            Event::Time | Event::Probed { .. } | Event::Hooked { .. } | Event::Update { .. } => {}
             Event::Made { index, .. }
             | Event::NotMade { index, .. }
             | Event::Started { index }
@@ -153,7 +129,7 @@ impl Machine {
             Event::NotMade { index, reason, message } => self.not_made(index, reason, message, now),
             Event::Started { index } => self.started(index, now, &mut actions),
             Event::NotStarted { index, message } => self.not_started(index, message, now, &mut actions),
-            Event::Exited { index, outcome, oom_killed } => {
+            Event::Exited { index, outcome, oom_killed, message: _ } => {
                 self.exited(index, outcome, oom_killed, now, &mut actions);
             }
             Event::Removed { index } => self.removed(index, now),

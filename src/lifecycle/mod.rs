@@ -26,7 +26,35 @@ mod tests;
 
 pub use machine::Machine;
 
+use crate::model::ids::PodUid;
+use crate::model::podspec::PodSpec;
+use crate::model::probe::{HookKind, ProbeKind};
 use std::time::Duration;
+
+/// What the rules go by that no manifest says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The pod's uid, for messages.
+    pub uid: String,
+    /// The wait after the second crash in a row; the first is followed by a start at once. Each is twice the last.
+    pub backoff_base: Duration,
+    /// The longest wait after a crash.
+    pub backoff_max: Duration,
+    /// A container that has run longer than this begins anew.
+    pub backoff_reset: Duration,
+}
+
+impl Settings {
+    /// Kubernetes' own: 10 seconds to 5 minutes, forgotten after 10 minutes.
+    pub fn of(uid: &PodUid) -> Self {
+        Self {
+            uid: uid.to_string(),
+            backoff_base: Duration::from_secs(10),
+            backoff_max: Duration::from_secs(300),
+            backoff_reset: Duration::from_secs(600),
+        }
+    }
+}
 
 /// When an event is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +65,8 @@ pub struct Now {
     pub wall: u64,
 }
 
-/// Something that happened. `index` counts [`crate::model::podspec::PodSpec::containers`].
+/// Something that happened. `index` counts [`PodSpec::all_containers`], `restart` the runs of a container: news of a run
+/// that is over are ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The sandbox stands: make the containers. (A machine that was resumed does without.)
@@ -82,6 +111,30 @@ pub enum Event {
         outcome: Outcome,
         /// The kernel killed in its cgroup for want of memory.
         oom_killed: bool,
+        /// Its termination message.
+        message: Option<String>,
+    },
+    /// Answer to [`Action::Probe`], at the latest when its time is over.
+    Probed {
+        /// Of which container.
+        index: usize,
+        /// Of which run.
+        restart: u32,
+        /// Which probe.
+        kind: ProbeKind,
+        /// What came of it.
+        result: ProbeResult,
+    },
+    /// Answer to [`Action::Hook`].
+    Hooked {
+        /// Of which container.
+        index: usize,
+        /// Of which run.
+        restart: u32,
+        /// Which hook.
+        hook: HookKind,
+        /// Why it failed, if it did.
+        result: Result<(), String>,
     },
     /// Nothing is left of it: [`Action::Remove`] is done, or somebody else removed it, or (after
     /// [`Machine::resume`]) there is no container of it on record.
@@ -100,8 +153,15 @@ pub enum Event {
         /// False while its init waits for the start.
         started: bool,
     },
-    /// The sandbox was lost and stands again. The ends of containers that died with it come as [`Event::Exited`].
+    /// The sandbox was lost and stands again. The ends of containers that died with it come as [`Event::Exited`]; then
+    /// the pod begins with its first init container again, if its policy lets it.
     SandboxChanged,
+    /// The manifest was changed where Kubernetes allows it: containers whose image is another are restarted with it,
+    /// and deadline and grace period are the new ones.
+    Update {
+        /// The pod as it is wanted now, with the same containers.
+        spec: Box<PodSpec>,
+    },
     /// Stop. A later one can only shorten the time; 0 seconds kill at once.
     Stop {
         /// Seconds from now to SIGKILL.
@@ -118,6 +178,19 @@ pub enum Event {
     },
     /// The time of [`Machine::deadline`] has come.
     Time,
+}
+
+/// What came of a probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeResult {
+    /// It is well.
+    Success,
+    /// It is well, but somebody should look at it, such as a redirect to another host.
+    Warning(String),
+    /// It is not, or there was no answer in time.
+    Failure(String),
+    /// It could not be asked: counts neither way.
+    Unknown(String),
 }
 
 /// How an init ended.
@@ -160,6 +233,25 @@ pub enum Action {
         /// Which.
         index: usize,
     },
+    /// Ask one of its probes, once, for at most its timeout. Answer: [`Event::Probed`], unless its init ends first.
+    Probe {
+        /// Of which container.
+        index: usize,
+        /// Of which run.
+        restart: u32,
+        /// Which.
+        kind: ProbeKind,
+    },
+    /// Run one of its hooks, for as long as it takes or until its init ends. Answer: [`Event::Hooked`]. Sleeping hooks
+    /// and those that do nothing are the rules' own business.
+    Hook {
+        /// Of which container.
+        index: usize,
+        /// Of which run.
+        restart: u32,
+        /// Which.
+        hook: HookKind,
+    },
     /// The pod has ended for good, and nothing of its containers is left.
     End,
 }
@@ -167,7 +259,7 @@ pub enum Action {
 /// The two signals that the rules know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// The container's stop signal: its image's, else SIGTERM.
+    /// The container's stop signal: `lifecycle.stopSignal`, else its image's, else SIGTERM.
     Stop,
     /// SIGKILL.
     Kill,

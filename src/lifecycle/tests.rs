@@ -1,41 +1,24 @@
 //! Tables of what happens when, and random sequences against what must always hold.
 
 use super::*;
-use crate::model::podspec::{ContainerSpec, PodSpec, Resources, RestartPolicy, SecurityContext};
+use crate::model::podspec::{ContainerSpec, PodSpec, RestartPolicy};
 use crate::model::status::{ContainerState, EventKind, MOST_EVENTS, Phase, PodStatus};
-use std::collections::BTreeMap;
 
 fn pod(policy: RestartPolicy, count: usize) -> PodSpec {
-    let container = |index| ContainerSpec {
-        name: format!("c{index}").parse().unwrap(),
-        image: "busybox".into(),
-        image_pull_policy: None,
-        command: vec!["sh".into()],
-        args: vec![],
-        env: vec![],
-        working_dir: None,
-        resources: Resources::default(),
-        ports: vec![],
-        volume_mounts: vec![],
-        tty: false,
-        stdin: false,
-        stdin_once: false,
-        security: SecurityContext::default(),
-    };
+    let container = |index| ContainerSpec::new(format!("c{index}").parse().unwrap(), "busybox");
     PodSpec {
-        name: "web".parse().unwrap(),
-        namespace: "default".parse().unwrap(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        hostname: None,
-        host_network: false,
-        share_process_namespace: false,
         restart_policy: policy,
-        termination_grace_period_seconds: 30,
-        volumes: vec![],
         containers: (0..count).map(container).collect(),
-        accepted_fields: vec![],
+        ..PodSpec::new("web".parse().unwrap(), "default".parse().unwrap())
     }
+}
+
+fn settings() -> Settings {
+    Settings::of(&"01234567-89ab-cdef-0123-456789abcdef".parse().unwrap())
+}
+
+fn new(policy: RestartPolicy, count: usize) -> Machine {
+    Machine::new(&pod(policy, count), settings())
 }
 
 /// Any moment; the wall clock shows seconds of it, from 1000 on.
@@ -48,7 +31,7 @@ fn made(index: usize, restart: u32) -> Event {
 }
 
 fn exited(index: usize, code: i32) -> Event {
-    Event::Exited { index, outcome: Outcome::Exited(code), oom_killed: false }
+    Event::Exited { index, outcome: Outcome::Exited(code), oom_killed: false, message: None }
 }
 
 fn make(index: usize, restart: u32, at_once: bool) -> Action {
@@ -63,7 +46,7 @@ const REMOVE: Action = Action::Remove { index: 0 };
 
 /// A pod of `count` running containers at 0 ms.
 fn running(policy: RestartPolicy, count: usize) -> Machine {
-    let mut machine = Machine::new(&pod(policy, count));
+    let mut machine = new(policy, count);
     machine.handle(Event::Create, at(0));
     (0..count).for_each(|index| drop(machine.handle(made(index, 0), at(0))));
     machine.handle(Event::Start, at(0));
@@ -85,7 +68,7 @@ fn count_of(machine: &Machine, reason: &str) -> u32 {
 
 #[test]
 fn a_pod_is_made_waits_and_starts_together() {
-    let mut machine = Machine::new(&pod(RestartPolicy::Always, 2));
+    let mut machine = new(RestartPolicy::Always, 2);
     assert!(machine.take_changed() && !machine.take_changed());
     assert_eq!(machine.handle(Event::Time, at(0)), []);
     assert_eq!(machine.handle(Event::Create, at(0)), [make(0, 0, false), make(1, 0, false)]);
@@ -124,7 +107,10 @@ fn ends_in_kubernetes_words() {
         (Outcome::Unknown, false, "ContainerStatusUnknown", 137, None),
     ] {
         let mut machine = running(RestartPolicy::Never, 1);
-        assert_eq!(machine.handle(Event::Exited { index: 0, outcome, oom_killed }, at(5000)), [REMOVE]);
+        assert_eq!(
+            machine.handle(Event::Exited { index: 0, outcome, oom_killed, message: None }, at(5000)),
+            [REMOVE]
+        );
         let status = &machine.status().containers[0];
         let ContainerState::Terminated(end) = &status.state else { panic!("{status:?}") };
         assert_eq!((end.reason.as_str(), end.exit_code, end.signal), (reason, exit_code, signal));
@@ -181,7 +167,7 @@ fn a_crash_loop_does_not_spin() {
 
 #[test]
 fn what_cannot_be_made_is_tried_again_less_and_less_often() {
-    let mut machine = Machine::new(&pod(RestartPolicy::Never, 1));
+    let mut machine = new(RestartPolicy::Never, 1);
     machine.handle(Event::Create, at(0));
     let fails =
         |message: &str| Event::NotMade { index: 0, reason: "CreateContainerError", message: message.into() };
@@ -203,7 +189,7 @@ fn what_cannot_be_made_is_tried_again_less_and_less_often() {
 #[test]
 fn what_cannot_be_started_ends_by_policy() {
     for (policy, again) in [(RestartPolicy::Always, true), (RestartPolicy::Never, false)] {
-        let mut machine = Machine::new(&pod(policy, 1));
+        let mut machine = new(policy, 1);
         machine.handle(Event::Create, at(0));
         machine.handle(made(0, 0), at(0));
         machine.handle(Event::Start, at(0));
@@ -229,7 +215,7 @@ fn what_cannot_be_started_ends_by_policy() {
 
 #[test]
 fn an_init_that_dies_before_the_start_is_made_again_whatever_the_policy() {
-    let mut machine = Machine::new(&pod(RestartPolicy::Never, 1));
+    let mut machine = new(RestartPolicy::Never, 1);
     machine.handle(Event::Create, at(0));
     machine.handle(made(0, 0), at(0));
     assert_eq!(machine.handle(exited(0, 1), at(10)), [REMOVE]);
@@ -264,7 +250,7 @@ fn a_stop_asks_waits_and_kills() {
     assert_eq!(machine.status().stop_grace_seconds, Some(3));
     assert_eq!(machine.handle(Event::Time, at(8000)), [signal(1, Signal::Kill)]);
     assert_eq!(machine.deadline(), None);
-    let killed = Event::Exited { index: 1, outcome: Outcome::Signaled(9), oom_killed: false };
+    let killed = Event::Exited { index: 1, outcome: Outcome::Signaled(9), oom_killed: false, message: None };
     assert_eq!(machine.handle(killed, at(8001)), [Action::Remove { index: 1 }]);
     assert_eq!(machine.handle(Event::Removed { index: 1 }, at(8002)), [Action::End]);
     assert_eq!(machine.status().phase, Phase::Failed);
@@ -287,33 +273,33 @@ fn no_grace_kills_at_once_and_a_second_stop_can_too() {
 fn a_stop_finds_containers_at_every_stage() {
     let stop = || Event::Stop { grace_seconds: 5 };
     // Nothing made.
-    let mut machine = Machine::new(&pod(RestartPolicy::Always, 1));
+    let mut machine = new(RestartPolicy::Always, 1);
     assert_eq!(machine.handle(stop(), at(0)), [Action::End]);
     assert_eq!(
         (machine.status().phase, reason(&machine, 0).as_str()),
         (Phase::Failed, "ContainerStatusUnknown")
     );
     // Being made.
-    let mut machine = Machine::new(&pod(RestartPolicy::Always, 1));
+    let mut machine = new(RestartPolicy::Always, 1);
     machine.handle(Event::Create, at(0));
     assert_eq!(machine.handle(stop(), at(0)), []);
     assert_eq!(machine.handle(made(0, 0), at(1)), [REMOVE]);
     assert_eq!(machine.handle(Event::Removed { index: 0 }, at(1)), [Action::End]);
     // Being made, in vain.
-    let mut machine = Machine::new(&pod(RestartPolicy::Always, 1));
+    let mut machine = new(RestartPolicy::Always, 1);
     machine.handle(Event::Create, at(0));
     machine.handle(stop(), at(0));
     let failed = Event::NotMade { index: 0, reason: "CreateContainerError", message: "x".into() };
     assert_eq!(machine.handle(failed, at(1)), [Action::End]);
     // Made.
-    let mut machine = Machine::new(&pod(RestartPolicy::Always, 1));
+    let mut machine = new(RestartPolicy::Always, 1);
     machine.handle(Event::Create, at(0));
     machine.handle(made(0, 0), at(0));
     assert_eq!(machine.handle(stop(), at(0)), [REMOVE]);
     assert_eq!(machine.handle(Event::Start, at(0)), []);
     // Starting: told as soon as it can hear, killed when it is too late for that.
     for (when, what) in [(1, Signal::Stop), (5000, Signal::Kill)] {
-        let mut machine = Machine::new(&pod(RestartPolicy::Always, 1));
+        let mut machine = new(RestartPolicy::Always, 1);
         machine.handle(Event::Create, at(0));
         machine.handle(made(0, 0), at(0));
         machine.handle(Event::Start, at(0));
@@ -356,7 +342,7 @@ fn somebody_else_may_remove_a_container() {
 /// What a new supervisor gets to read: the status goes through its text.
 fn resumed(machine: &Machine, policy: RestartPolicy, count: usize, now: Now) -> Machine {
     let text = serde_json::to_string(machine.status()).unwrap();
-    Machine::resume(&pod(policy, count), serde_json::from_str::<PodStatus>(&text).unwrap(), now)
+    Machine::resume(&pod(policy, count), settings(), serde_json::from_str::<PodStatus>(&text).unwrap(), now)
 }
 
 fn adopted(restart: u32, started: bool) -> Event {
@@ -387,7 +373,7 @@ fn a_new_supervisor_finds_containers_running_dead_and_gone() {
 fn a_new_supervisor_finds_what_the_old_one_could_not_write_down() {
     let policy = RestartPolicy::Always;
     // It was made, and waits for the start that had been asked for.
-    let mut before = Machine::new(&pod(policy, 1));
+    let mut before = new(policy, 1);
     before.handle(Event::Create, at(0));
     before.handle(Event::Start, at(0));
     let mut machine = resumed(&before, policy, 1, at(9000));
@@ -409,7 +395,7 @@ fn a_new_supervisor_finds_what_the_old_one_could_not_write_down() {
     assert_eq!((status.restart_count, status.last_state.as_ref().unwrap().exit_code), (1, 4));
     assert!(status.state.is_running() && status.ready);
     // Nothing had been made.
-    let mut machine = resumed(&Machine::new(&pod(policy, 1)), policy, 1, at(9000));
+    let mut machine = resumed(&new(policy, 1), policy, 1, at(9000));
     assert_eq!(machine.handle(Event::Removed { index: 0 }, at(9000)), [make(0, 0, false)]);
 }
 
@@ -554,6 +540,7 @@ mod random {
                     assert!(matches!(self.things[index], Thing::Dead | Thing::Waiting), "{event:?}");
                     self.things[index] = Thing::Removing;
                 }
+                Action::Probe { .. } | Action::Hook { .. } => {}
                 Action::End => {
                     assert!(last && !self.ended);
                     assert!(self.things.iter().all(|thing| *thing == Thing::Nothing));
@@ -613,7 +600,7 @@ mod random {
                         code => Outcome::Exited(i32::from(code == 3)),
                     };
                     self.things[index] = Thing::Dead;
-                    self.tell(Event::Exited { index, outcome, oom_killed: fails });
+                    self.tell(Event::Exited { index, outcome, oom_killed: fails, message: None });
                 }
                 Thing::Dead => panic!("a dead container is not removed"),
                 Thing::Removing => {
@@ -685,7 +672,7 @@ mod random {
             let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let (policy, count) = (policies[dice.below(3)], 1 + dice.below(3));
             let mut world = World {
-                machine: Machine::new(&pod(policy, count)),
+                machine: new(policy, count),
                 dice,
                 things: vec![Thing::Nothing; count],
                 restarts: vec![None; count],

@@ -57,7 +57,6 @@ pub(super) fn build(
         report.warn(&stdin_once.path, "has no effect without stdin: true");
     }
     Some(ContainerSpec {
-        image: image.text().to_owned(),
         image_pull_policy: choice(&field.get("imagePullPolicy"), &policies, report),
         command: env::words(&field.get("command"), &variables, report),
         args: env::words(&field.get("args"), &variables, report),
@@ -70,7 +69,7 @@ pub(super) fn build(
         stdin,
         stdin_once: stdin_once.is_true(),
         security: security::build(&pod.security, &field.get("securityContext"), report),
-        name: name?,
+        ..ContainerSpec::new(name?, image.text())
     })
 }
 

@@ -51,8 +51,6 @@ pub(super) fn build(
     let restart_policy =
         choice(&spec.get("restartPolicy"), &policies, report).unwrap_or(RestartPolicy::Always);
     Some(PodSpec {
-        name: name?,
-        namespace: namespace?,
         labels,
         annotations,
         hostname: hostname.filled().map(str::to_owned),
@@ -63,6 +61,7 @@ pub(super) fn build(
         volumes: volumes.specs,
         containers,
         accepted_fields,
+        ..PodSpec::new(name?, namespace?)
     })
 }
 

@@ -3,6 +3,7 @@
 pub mod ids;
 pub mod image;
 pub mod podspec;
+pub mod probe;
 pub mod quantity;
 pub mod sandbox;
 pub mod signal;

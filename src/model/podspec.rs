@@ -2,6 +2,7 @@
 //! by. Field names are Kubernetes'.
 
 use crate::model::ids::{ContainerName, PodName, PodNamespace};
+use crate::model::probe::{Lifecycle, Probe, ProbeKind};
 use crate::model::sandbox::VolumeMount;
 use crate::model::volume::VolumeSpec;
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,14 @@ pub struct PodSpec {
     pub termination_grace_period_seconds: u64,
     /// Volumes that containers may mount.
     pub volumes: Vec<VolumeSpec>,
-    /// At least one; names are unique.
+    /// Run one after another before the containers; those that are always restarted go on running beside them.
+    #[serde(default)]
+    pub init_containers: Vec<ContainerSpec>,
+    /// At least one; names are unique, those of init containers included.
     pub containers: Vec<ContainerSpec>,
+    /// Seconds from the pod's start after which it is stopped and Failed; at least 1.
+    #[serde(default)]
+    pub active_deadline_seconds: Option<u64>,
     /// Fields that only a cluster can honour and that the manifest sets, such as `spec.tolerations`.
     pub accepted_fields: Vec<String>,
 }
@@ -48,7 +55,38 @@ pub enum RestartPolicy {
     Never,
 }
 
-/// One of `spec.containers`.
+/// One of `restartPolicyRules`, whose action is always `Restart`: an exit code that it matches brings the container back,
+/// whatever its policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RestartRule {
+    /// How the exit code is compared.
+    pub operator: RestartOperator,
+    /// Exit codes, at most 255 of them.
+    pub values: Vec<i32>,
+}
+
+/// `exitCodes.operator`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartOperator {
+    /// It is one of the values.
+    In,
+    /// It is none of them.
+    NotIn,
+}
+
+/// What a container is to its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// It runs to its end before the next is started.
+    Init,
+    /// An init container that is always restarted: the next is started once it has started.
+    Sidecar,
+    /// One of `spec.containers`.
+    App,
+}
+
+/// One of `spec.initContainers` or `spec.containers`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContainerSpec {
@@ -80,6 +118,44 @@ pub struct ContainerSpec {
     pub stdin_once: bool,
     /// The container's security context over the pod's.
     pub security: SecurityContext,
+    /// In the place of the pod's; `Always` makes an init container a sidecar.
+    #[serde(default)]
+    pub restart_policy: Option<RestartPolicy>,
+    /// The first that matches an exit code decides, before any policy.
+    #[serde(default)]
+    pub restart_policy_rules: Vec<RestartRule>,
+    /// Holds back the other probes until it has succeeded.
+    #[serde(default)]
+    pub startup_probe: Option<Probe>,
+    /// Kills when it fails.
+    #[serde(default)]
+    pub liveness_probe: Option<Probe>,
+    /// Makes the container ready, or not.
+    #[serde(default)]
+    pub readiness_probe: Option<Probe>,
+    /// Hooks and the stop signal.
+    #[serde(default)]
+    pub lifecycle: Lifecycle,
+    /// The file in the container that may tell why it ended; absolute.
+    #[serde(default = "default_message_path")]
+    pub termination_message_path: String,
+    /// What tells it where that file is empty.
+    #[serde(default)]
+    pub termination_message_policy: TerminationMessagePolicy,
+}
+
+/// `terminationMessagePolicy`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TerminationMessagePolicy {
+    /// Nothing.
+    #[default]
+    File,
+    /// The end of its log, where it ended with an error.
+    FallbackToLogsOnError,
+}
+
+fn default_message_path() -> String {
+    "/dev/termination-log".to_owned()
 }
 
 /// `imagePullPolicy`.
@@ -161,14 +237,56 @@ pub enum SeccompProfile {
 }
 
 impl PodSpec {
-    /// The container of that name.
+    /// A pod of Kubernetes' defaults and no containers.
+    pub fn new(name: PodName, namespace: PodNamespace) -> Self {
+        Self {
+            name,
+            namespace,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            hostname: None,
+            host_network: false,
+            share_process_namespace: false,
+            restart_policy: RestartPolicy::Always,
+            termination_grace_period_seconds: 30,
+            volumes: Vec::new(),
+            init_containers: Vec::new(),
+            containers: Vec::new(),
+            active_deadline_seconds: None,
+            accepted_fields: Vec::new(),
+        }
+    }
+
+    /// Init containers, then containers: what the index of a container counts everywhere.
+    pub fn all_containers(&self) -> impl Iterator<Item = &ContainerSpec> {
+        self.init_containers.iter().chain(&self.containers)
+    }
+
+    /// The container at that place of [`Self::all_containers`].
+    pub fn container_at(&self, index: usize) -> Option<&ContainerSpec> {
+        match index.checked_sub(self.init_containers.len()) {
+            None => self.init_containers.get(index),
+            Some(index) => self.containers.get(index),
+        }
+    }
+
+    /// What the container at that place of [`Self::all_containers`] is to the pod.
+    pub fn role(&self, index: usize) -> Role {
+        match self.init_containers.get(index) {
+            None => Role::App,
+            Some(container) if container.restart_policy == Some(RestartPolicy::Always) => Role::Sidecar,
+            Some(_) => Role::Init,
+        }
+    }
+
+    /// The container of that name, init containers included.
     pub fn container(&self, name: &str) -> Option<&ContainerSpec> {
-        self.containers.iter().find(|container| container.name.as_str() == name)
+        self.all_containers().find(|container| container.name.as_str() == name)
     }
 
     /// The quality of service class that Kubernetes derives from limits and requests.
     pub fn qos_class(&self) -> QosClass {
-        let all = |wanted: fn(&Resources) -> bool| self.containers.iter().all(|c| wanted(&c.resources));
+        let all = |wanted: fn(&Resources) -> bool| self.all_containers().all(|c| wanted(&c.resources));
         if all(|resources| *resources == Resources::default()) {
             QosClass::BestEffort
         } else if all(|Resources { requests, limits }| {
@@ -177,6 +295,45 @@ impl PodSpec {
             QosClass::Guaranteed
         } else {
             QosClass::Burstable
+        }
+    }
+}
+
+impl ContainerSpec {
+    /// A container of Kubernetes' defaults.
+    pub fn new(name: ContainerName, image: &str) -> Self {
+        Self {
+            name,
+            image: image.to_owned(),
+            image_pull_policy: None,
+            command: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            working_dir: None,
+            resources: Resources::default(),
+            ports: Vec::new(),
+            volume_mounts: Vec::new(),
+            tty: false,
+            stdin: false,
+            stdin_once: false,
+            security: SecurityContext { allow_privilege_escalation: true, ..SecurityContext::default() },
+            restart_policy: None,
+            restart_policy_rules: Vec::new(),
+            startup_probe: None,
+            liveness_probe: None,
+            readiness_probe: None,
+            lifecycle: Lifecycle::default(),
+            termination_message_path: default_message_path(),
+            termination_message_policy: TerminationMessagePolicy::default(),
+        }
+    }
+
+    /// The probe of that kind.
+    pub fn probe(&self, kind: ProbeKind) -> Option<&Probe> {
+        match kind {
+            ProbeKind::Startup => self.startup_probe.as_ref(),
+            ProbeKind::Liveness => self.liveness_probe.as_ref(),
+            ProbeKind::Readiness => self.readiness_probe.as_ref(),
         }
     }
 }

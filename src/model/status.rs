@@ -2,6 +2,7 @@
 //! since 1970.
 
 use crate::model::ids::ContainerName;
+use crate::model::podspec::QosClass;
 use serde::{Deserialize, Serialize};
 
 /// Version of `status.json`.
@@ -25,10 +26,126 @@ pub struct PodStatus {
     pub stopping_since: Option<u64>,
     /// Seconds from `stopping_since` until what still runs is killed.
     pub stop_grace_seconds: Option<u64>,
+    /// Its quality of service class.
+    #[serde(default)]
+    pub qos_class: Option<QosClass>,
+    /// In the order in which Kubernetes writes them.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// Init containers, in the order of the manifest.
+    #[serde(default)]
+    pub init_containers: Vec<ContainerStatus>,
     /// In the order of the manifest.
     pub containers: Vec<ContainerStatus>,
     /// The latest, oldest first, at most [`MOST_EVENTS`].
     pub events: Vec<Event>,
+    /// For the next supervisor's eyes.
+    #[serde(default)]
+    pub memory: Memory,
+}
+
+/// One of a pod's conditions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Condition {
+    /// Which.
+    #[serde(rename = "type")]
+    pub kind: ConditionKind,
+    /// Whether it holds.
+    pub met: bool,
+    /// Why, in a word such as `ContainersNotReady` or `PodCompleted`.
+    pub reason: Option<String>,
+    /// The reason in words.
+    pub message: Option<String>,
+    /// When it began to hold, or ceased to.
+    pub last_transition_time: u64,
+}
+
+/// A condition's type; its text is its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConditionKind {
+    /// The sandbox stands.
+    PodReadyToStartContainers,
+    /// Init containers are done, sidecars have started.
+    Initialized,
+    /// The pod can do its work.
+    Ready,
+    /// All its containers can.
+    ContainersReady,
+    /// It has a machine to be on.
+    PodScheduled,
+}
+
+impl ConditionKind {
+    /// `Ready`, ...
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PodReadyToStartContainers => "PodReadyToStartContainers",
+            Self::Initialized => "Initialized",
+            Self::Ready => "Ready",
+            Self::ContainersReady => "ContainersReady",
+            Self::PodScheduled => "PodScheduled",
+        }
+    }
+}
+
+/// What the rules must know after a change of supervisors and nobody else needs to. Times are seconds since 1970.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Memory {
+    /// So many init containers have been passed on the way to the containers.
+    pub passed: usize,
+    /// In the order of [`crate::model::podspec::PodSpec::all_containers`].
+    pub containers: Vec<ContainerMemory>,
+}
+
+/// What is remembered of one container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerMemory {
+    /// The present wait between a crash and the next start, in milliseconds; 0 before the first.
+    pub backoff_millis: u64,
+    /// When it was last allowed to be made again.
+    pub restarted_at: Option<u64>,
+    /// When it ended the last time.
+    pub finished_at: Option<u64>,
+    /// When it is to be made again.
+    pub due_at: Option<u64>,
+    /// When its present process was started.
+    pub started_at: Option<u64>,
+    /// A postStart hook was begun and has not come to its end.
+    pub post_start: bool,
+    /// It is being stopped.
+    pub kill: Option<KillMemory>,
+}
+
+/// What is remembered of a container that is being stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KillMemory {
+    /// Why.
+    pub cause: KillCause,
+    /// The end of its grace period.
+    pub until: u64,
+    /// Its preStop hook is done, or it has none.
+    pub hook_done: bool,
+    /// When it was sent its stop signal.
+    pub signaled_at: Option<u64>,
+}
+
+/// Why a container is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KillCause {
+    /// The pod stops.
+    Stop,
+    /// Its liveness probe failed.
+    Liveness,
+    /// Its startup probe failed.
+    Startup,
+    /// Its postStart hook failed.
+    PostStart,
+    /// Its definition was changed.
+    Changed,
 }
 
 /// More events than this are forgotten, the oldest first.
@@ -71,6 +188,9 @@ pub struct ContainerStatus {
     pub last_state: Option<Terminated>,
     /// Why its output cannot be logged, and what was lost.
     pub log_trouble: Option<String>,
+    /// It is an init container that is always restarted.
+    #[serde(default)]
+    pub sidecar: bool,
 }
 
 /// What a container does.
@@ -147,10 +267,80 @@ impl ContainerState {
     }
 }
 
+impl ContainerStatus {
+    /// Of a container of which nothing is made.
+    pub fn new(name: ContainerName, image: &str) -> Self {
+        Self {
+            name,
+            image: image.to_owned(),
+            image_id: None,
+            container_id: None,
+            restart_count: 0,
+            ready: false,
+            started: false,
+            state: ContainerState::Waiting { reason: "ContainerCreating".to_owned(), message: None },
+            last_state: None,
+            log_trouble: None,
+            sidecar: false,
+        }
+    }
+}
+
 impl PodStatus {
-    /// The container of that name.
+    /// Of a pod of which nothing is made, with these containers and no init containers.
+    pub fn new(containers: Vec<ContainerStatus>) -> Self {
+        Self {
+            version: VERSION,
+            phase: Phase::Pending,
+            reason: None,
+            message: None,
+            started_at: None,
+            stopping_since: None,
+            stop_grace_seconds: None,
+            qos_class: None,
+            conditions: Vec::new(),
+            init_containers: Vec::new(),
+            containers,
+            events: Vec::new(),
+            memory: Memory::default(),
+        }
+    }
+
+    /// Init containers, then containers, as [`crate::model::podspec::PodSpec::all_containers`].
+    pub fn all_containers(&self) -> impl Iterator<Item = &ContainerStatus> {
+        self.init_containers.iter().chain(&self.containers)
+    }
+
+    /// The container at that place of [`Self::all_containers`].
+    pub fn container_at(&self, index: usize) -> Option<&ContainerStatus> {
+        match index.checked_sub(self.init_containers.len()) {
+            None => self.init_containers.get(index),
+            Some(index) => self.containers.get(index),
+        }
+    }
+
+    /// [`Self::container_at`], to change it.
+    pub fn container_at_mut(&mut self, index: usize) -> Option<&mut ContainerStatus> {
+        match index.checked_sub(self.init_containers.len()) {
+            None => self.init_containers.get_mut(index),
+            Some(index) => self.containers.get_mut(index),
+        }
+    }
+
+    /// The container of that name, init containers included.
     pub fn container(&self, name: &str) -> Option<&ContainerStatus> {
-        self.containers.iter().find(|container| container.name.as_str() == name)
+        self.all_containers().find(|container| container.name.as_str() == name)
+    }
+
+    /// The condition of that type.
+    pub fn condition(&self, kind: ConditionKind) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.kind == kind)
+    }
+
+    /// `metadata.deletionTimestamp` of a pod that is being stopped: when its grace period ends.
+    pub fn deletion_timestamp(&self) -> Option<u64> {
+        let since = self.stopping_since?;
+        Some(since.saturating_add(self.stop_grace_seconds.unwrap_or(0)))
     }
 
     /// Whether the pod has ended for good.

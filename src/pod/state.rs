@@ -235,16 +235,12 @@ mod tests {
     #[test]
     fn containers_of_manifest_pods_are_shown_as_their_supervisor_says() {
         let mut known = status::ContainerStatus {
-            name: "web".parse().unwrap(),
-            image: "nginx".into(),
-            image_id: None,
             container_id: Some("a".into()),
             restart_count: 2,
             ready: true,
             started: true,
             state: status::ContainerState::Running { started_at: 1 },
-            last_state: None,
-            log_trouble: None,
+            ..status::ContainerStatus::new("web".parse().unwrap(), "nginx")
         };
         let of = |status| ContainerView { pid: Some(7), cgroup_path: "/g".into(), ..view(status, None) };
         let shown = supervised(&known, &[of(ContainerStatus::Running)]);

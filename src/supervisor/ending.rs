@@ -63,7 +63,7 @@ impl Supervisor {
     pub(super) fn end_output(&mut self, index: usize) {
         self.later.cancel(Task::EndOutput(index));
         if let Some(End { outcome, oom_killed }) = self.members[index].end.take() {
-            self.news.push_back(Event::Exited { index, outcome, oom_killed });
+            self.news.push_back(Event::Exited { index, outcome, oom_killed, message: None });
         }
     }
 

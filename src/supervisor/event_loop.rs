@@ -246,6 +246,8 @@ impl Supervisor {
             Action::Start { index } => self.start(index),
             Action::Signal { index, signal } => self.signal(index, signal),
             Action::Remove { index } => self.remove(index),
+            // No manifest asks for them yet.
+            Action::Probe { .. } | Action::Hook { .. } => {}
             Action::End => self.ended = true,
         }
     }

@@ -38,7 +38,7 @@ mod sandbox;
 pub mod spawn;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::lifecycle::Machine;
+use crate::lifecycle::{Machine, Settings};
 use crate::pod::{self, Held, NamespaceKind};
 use crate::state::atomic;
 use crate::state::layout;
@@ -118,9 +118,10 @@ fn supervise(
     };
     let (spec, status, began) = (pod.pod().spec()?, pod.pod().status()?, Instant::now());
     let is_new = status.is_none();
+    let settings = Settings::of(&identity.uid);
     let machine = match status {
-        None => Machine::new(&spec),
-        Some(status) => Machine::resume(&spec, status, now(began)),
+        None => Machine::new(&spec, settings),
+        Some(status) => Machine::resume(&spec, settings, status, now(began)),
     };
     let mut supervisor =
         Supervisor::new(Beginning { identity, spec, held: pod, keeper, machine, listener, began })?;

@@ -21,7 +21,7 @@ struct Waiting {
     request: Option<Request>,
 }
 
-/// More commands than this at once are turned away: each holds a descriptor.
+/// More commands than this at once are turned away, those first that have been silent longest: each holds a descriptor.
 const MOST_PEERS: usize = 256;
 
 impl Requests {
@@ -31,7 +31,7 @@ impl Requests {
     /// Those of accept4(2) and epoll_ctl(2).
     pub fn accept(&mut self, listener: &OwnedFd, poll: &Poll) -> Result<()> {
         while let Some(peer) = Peer::accept(listener)? {
-            if self.peers.len() >= MOST_PEERS {
+            if self.peers.len() >= MOST_PEERS && !self.turn_silent_away() {
                 peer.answer(&Reply::to(&Err(Error::host("too many commands speak to the pod's supervisor"))));
                 continue;
             }
@@ -41,6 +41,13 @@ impl Requests {
             self.peers.insert(number, Waiting { peer, request: None });
         }
         Ok(())
+    }
+
+    /// The one that has been connected longest of those that have asked nothing; false where all wait for an answer.
+    fn turn_silent_away(&mut self) -> bool {
+        let silent =
+            self.peers.iter().find(|(_, waiting)| waiting.request.is_none()).map(|(number, _)| *number);
+        silent.is_some_and(|number| self.peers.remove(&number).is_some())
     }
 
     /// Listens to one; what it asks is to be done now, and answered by [`Requests::settle`] or [`Requests::answer`].
@@ -130,7 +137,7 @@ fn started(container: &ContainerStatus) -> Option<Result<()>> {
 
 fn refused(container: &ContainerStatus, reason: &str, message: Option<&str>) -> Option<Result<()>> {
     match reason {
-        "ContainerCreating" => None,
+        "ContainerCreating" | "PodInitializing" => None,
         reason => Some(Err(cannot("create", container, message.unwrap_or(reason)))),
     }
 }
@@ -146,20 +153,13 @@ fn cannot(verb: &str, container: &ContainerStatus, why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::status::{Phase, Terminated, VERSION};
+    use crate::model::status::Terminated;
 
     fn container(id: Option<&str>, state: ContainerState) -> ContainerStatus {
         ContainerStatus {
-            name: "web".parse().unwrap(),
-            image: "nginx".into(),
-            image_id: None,
             container_id: id.map(ToOwned::to_owned),
-            restart_count: 0,
-            ready: false,
-            started: false,
             state,
-            last_state: None,
-            log_trouble: None,
+            ..ContainerStatus::new("web".parse().unwrap(), "nginx")
         }
     }
 
@@ -179,17 +179,7 @@ mod tests {
     }
 
     fn status(containers: Vec<ContainerStatus>) -> PodStatus {
-        PodStatus {
-            version: VERSION,
-            phase: Phase::Pending,
-            reason: None,
-            message: None,
-            started_at: None,
-            stopping_since: None,
-            stop_grace_seconds: None,
-            containers,
-            events: Vec::new(),
-        }
+        PodStatus::new(containers)
     }
 
     #[test]

@@ -1,29 +1,13 @@
 //! Tables: from a manifest's container and its image to the spec.
 
 use super::*;
-use crate::model::podspec::{ResourceList, Resources, RestartPolicy, SecurityContext};
+use crate::model::podspec::{ResourceList, Resources, SecurityContext};
 use oci_spec::runtime::{Capabilities, Capability, LinuxDeviceType};
-use std::collections::BTreeMap;
 
 const GIB: u64 = 1 << 30;
 
 fn container() -> ContainerSpec {
-    ContainerSpec {
-        name: "app".parse().unwrap(),
-        image: "shop:1".into(),
-        image_pull_policy: None,
-        command: vec![],
-        args: vec![],
-        env: vec![],
-        working_dir: None,
-        resources: Resources::default(),
-        ports: vec![],
-        volume_mounts: vec![],
-        tty: false,
-        stdin: false,
-        stdin_once: false,
-        security: SecurityContext { allow_privilege_escalation: true, ..SecurityContext::default() },
-    }
+    ContainerSpec::new("app".parse().unwrap(), "shop:1")
 }
 
 fn image() -> ImageConfig {
@@ -36,18 +20,8 @@ fn words(text: &str) -> Vec<String> {
 
 fn pod(container: &ContainerSpec) -> PodSpec {
     PodSpec {
-        name: "shop".parse().unwrap(),
-        namespace: "default".parse().unwrap(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        hostname: None,
-        host_network: false,
-        share_process_namespace: false,
-        restart_policy: RestartPolicy::Always,
-        termination_grace_period_seconds: 30,
-        volumes: vec![],
         containers: vec![container.clone()],
-        accepted_fields: vec![],
+        ..PodSpec::new("shop".parse().unwrap(), "default".parse().unwrap())
     }
 }
 
