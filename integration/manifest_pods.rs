@@ -7,6 +7,7 @@ use crate::harness::{Case, Test, case, eventually, pods, runtime::path_text};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 pub fn cases() -> Vec<Case> {
@@ -133,12 +134,27 @@ fn run_notices_that_the_pod_is_deleted(t: &Test) {
 
 fn run_of_a_missing_program_exits_127(t: &Test) {
     let podrun = t.podrun_with_busybox();
-    let mut pod = shell_pod("shop", "Never", &[("app", "")]);
-    for (command, code) in [("/no/such", 127), ("/etc/passwd", 126)] {
+    let folder = t.directory("bin");
+    for (name, text) in [("garbage", "\x7fELF"), ("script", "#!/no/interpreter\n")] {
+        let path = t.file(&format!("bin/{name}"), text);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+            .expect("to make it executable");
+    }
+    let mut pod = shell_pod("shop", "Never", &[("app", ""), ("other", "exit 0")]);
+    pod["spec"]["volumes"] = json!([{"name": "bin", "hostPath": {"path": folder}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "bin", "mountPath": "/host"}]);
+    for (command, code) in
+        [("/no/such", 127), ("/etc/passwd", 126), ("/host/garbage", 126), ("/host/script", 127)]
+    {
         pod["spec"]["containers"][0]["command"] = json!([command]);
         let out = podrun.run(&["pod", "run", "--rm", "-f", &t.manifest(&pod)]).exits(code);
-        assert!(out.stderr.contains("\"app\"") && out.stderr.contains(command), "{out:?}");
+        assert!(out.stderr.contains("container \"app\"") && out.stderr.contains(command), "{out:?}");
     }
+    pod["spec"]["restartPolicy"] = json!("Always");
+    let out = podrun.run(&["pod", "run", "-d", "-f", &t.manifest(&pod)]).exits(127);
+    assert_eq!(out.stdout, "pod/shop created\n");
+    out.says(&["cannot start pod \"shop\"", "container \"app\"", "the pod stays"]);
+    podrun.remove_pod("shop");
 }
 
 fn run_of_several_pods_is_detached(t: &Test) {

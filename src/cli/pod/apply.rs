@@ -51,8 +51,9 @@ impl ApplyArgs {
         collected_pods("apply", &manifests, |manifest| match present.next() {
             Some(true) => keep(&host, manifest),
             _ => {
-                run::start(&host, &make::make(&host, manifest)?)?;
-                say(manifest, "created")
+                let pod = make::make(&host, manifest)?;
+                say(manifest, "created")?;
+                run::start(&host, &pod)
             }
         })?;
         Ok(0)

@@ -16,10 +16,13 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The signals that end a pod: the first one of them gracefully, the second at once.
 const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// How long the answers of a pod that has ended may take.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A command that stays with a pod.
 pub struct Foreground {
@@ -27,6 +30,16 @@ pub struct Foreground {
     asked_to_stop: u32,
     /// What the supervisor was asked and has not answered yet.
     asking: Vec<(Request, OwnedFd)>,
+    /// Whose fault it is that a program could not be started, if it was one.
+    fault: Option<Kind>,
+}
+
+/// How a pod ended, as a command saw it.
+pub struct End {
+    /// Its last status; none where it was deleted.
+    pub status: Option<PodStatus>,
+    /// [`Kind::NoProgram`] or [`Kind::NotExecutable`] where a container had no program to run.
+    pub fault: Option<Kind>,
 }
 
 impl Foreground {
@@ -39,16 +52,15 @@ impl Foreground {
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None).context(|| "cannot block signals")?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .context(|| "cannot catch signals")?;
-        Ok(Self { signals, asked_to_stop: 0, asking: Vec::new() })
+        Ok(Self { signals, asked_to_stop: 0, asking: Vec::new(), fault: None })
     }
 
-    /// Starts the pod and prints what its containers write until it has ended; how, or none when it was deleted
-    /// meanwhile.
+    /// Starts the pod and prints what its containers write until it has ended or is deleted.
     ///
     /// # Errors
     /// When a log cannot be read, or there is no supervisor. A stdout that nobody reads any more is none: the pod is
     /// stopped then.
-    pub fn stay(&mut self, host: &Host, pod: &Pod) -> Result<Option<PodStatus>> {
+    pub fn stay(&mut self, host: &Host, pod: &Pod) -> Result<End> {
         let directory = pod.directory()?;
         let (mut reader, mut out) = (Reader::following(false)?, Output { gone: false });
         reader.watch(&directory)?;
@@ -76,7 +88,8 @@ impl Foreground {
             // After the status: what a container wrote before it ended is there by then.
             changed = reader.read_available(&mut out)?;
             if status.as_ref().is_none_or(PodStatus::has_ended) {
-                return Ok(status);
+                self.take_last_answers();
+                return Ok(End { status, fault: self.fault });
             }
             if out.gone && self.asked_to_stop == 0 {
                 self.stop(host, pod)?;
@@ -116,12 +129,28 @@ impl Foreground {
             }
             match control::hear(&socket, None) {
                 Err(error) if error.kind() == Kind::Died => self.ask(host, pod, request)?,
-                // What cannot be started is part of how the pod ends, or is tried again.
-                Err(error) => report::warn(&error.to_string()),
-                Ok(()) => {}
+                answer => self.note(answer),
             }
         }
         Ok(())
+    }
+
+    /// What was not answered before the pod ended is answered now, unless there was no supervisor any more.
+    fn take_last_answers(&mut self) {
+        for (_, socket) in std::mem::take(&mut self.asking) {
+            match control::hear(&socket, Some(LAST_PATIENCE)) {
+                Err(error) if error.kind() == Kind::Died => {}
+                answer => self.note(answer),
+            }
+        }
+    }
+
+    /// What cannot be started is part of how the pod ends, or is tried again.
+    fn note(&mut self, answer: Result<()>) {
+        let Err(error) = answer else { return };
+        let kind = Some(error.kind());
+        self.fault = kind.filter(|kind| matches!(kind, Kind::NoProgram | Kind::NotExecutable)).or(self.fault);
+        report::warn(&error.to_string());
     }
 
     fn ask(&mut self, host: &Host, pod: &Pod, request: Request) -> Result<()> {

@@ -84,7 +84,20 @@ pub fn ask(host: &Host, pod: &Pod, request: &Request, patience: Option<Duration>
         pod.confirm()?;
     }
     let path = pod.directory()?.join(layout::pod::CONTROL);
-    repeated(|| ensure(host, pod).and_then(|_| control::ask(&path, request, patience)))
+    repeated(|| {
+        let asked = ensure(host, pod).and_then(|_| control::ask(&path, request, patience));
+        match asked {
+            // With nothing left to supervise it does not stay to answer.
+            Err(error) if error.kind() == Kind::Died && is_stopped(pod, request) => Ok(()),
+            other => other,
+        }
+    })
+}
+
+/// Whether the pod was to be stopped and has ended.
+fn is_stopped(pod: &Pod, request: &Request) -> bool {
+    matches!(request, Request::Stop { .. })
+        && pod.status().is_ok_and(|status| status.is_some_and(|status| status.has_ended()))
 }
 
 /// Tells the supervisor without waiting; the answer is [`control::hear`]d from what is returned, or seen in the status.

@@ -1,6 +1,6 @@
 //! `pod run`
 
-use super::foreground::Foreground;
+use super::foreground::{End, Foreground};
 use super::manifests::{self, Reading};
 use super::remove::{self, How};
 use super::{collected_pods, make, pair};
@@ -80,10 +80,10 @@ impl RunArgs {
                 other => other?,
             }
         }
-        match ended? {
-            Some(status) => {
-                exit_code(&status).context(|| format!("pod {:?} has failed", pod.name().as_str()))
-            }
+        let End { status, fault } = ended?;
+        let failed = || format!("pod {:?} has failed", pod.name().as_str());
+        match status {
+            Some(status) => exit_code(&status, fault).context(failed),
             None => Err(Error::not_found(format!("pod {:?} was deleted", pod.name().as_str()))),
         }
     }
@@ -92,22 +92,29 @@ impl RunArgs {
 fn run_detached(host: &Host, manifests: &[Manifest]) -> Result<()> {
     collected_pods("run", manifests, |manifest| {
         let pod = make::make(host, manifest)?;
-        start(host, &pod)?;
-        output::print(&format!("pod/{} created\n", pod.name()))
+        output::print(&format!("pod/{} created\n", pod.name()))?;
+        start(host, &pod)
     })
 }
 
-/// Starts the pod's containers.
+/// Starts the containers of a pod that was just made.
 ///
 /// # Errors
-/// Names the container that cannot be started.
+/// Names the container that cannot be started. The pod stays.
 pub fn start(host: &Host, pod: &Pod) -> Result<()> {
-    pair::ask(host, pod, &Request::Start, None)
-        .context(|| format!("cannot start pod {:?}", pod.name().as_str()))
+    let name = pod.name().as_str();
+    pair::ask(host, pod, &Request::Start, None).map_err(|error| {
+        // As text, since the remedy of a cause would win over this one.
+        let remedy = error.remedy().map_or_else(String::new, |remedy| format!("{remedy}; "));
+        Error::new(error.kind(), format!("cannot start pod {name:?}: {error}")).hint(format!(
+            "{remedy}the pod stays: see podrun pod describe {name}, or podrun pod delete {name}"
+        ))
+    })
 }
 
-/// 0 where the pod has succeeded, else the exit code of the container that failed first.
-fn exit_code(status: &PodStatus) -> Result<i32> {
+/// 0 where the pod has succeeded, else the exit code of the container that failed first; for a program that could not
+/// be executed that of shells, where `fault` says so.
+fn exit_code(status: &PodStatus, fault: Option<Kind>) -> Result<i32> {
     if status.phase == Phase::Succeeded {
         return Ok(0);
     }
@@ -117,7 +124,11 @@ fn exit_code(status: &PodStatus) -> Result<i32> {
     });
     // Of several in the same second the first of the manifest.
     match ends.min_by_key(|ended| ended.finished_at) {
-        Some(first) => Ok(first.exit_code),
+        Some(first) => Ok(match fault {
+            Some(Kind::NoProgram) if first.started_at.is_none() => 127,
+            Some(Kind::NotExecutable) if first.started_at.is_none() => 126,
+            _ => first.exit_code,
+        }),
         None => {
             let why = status.message.clone().or_else(|| status.reason.clone());
             Err(Error::host(why.unwrap_or_else(|| "nobody knows why".to_owned())))
@@ -138,10 +149,19 @@ mod tests {
             }
             other => other,
         };
-        assert_eq!(exit_code(&status(Phase::Succeeded, vec![at(0, 1)])).unwrap(), 0);
-        assert_eq!(exit_code(&status(Phase::Failed, vec![at(3, 9), at(0, 1), at(137, 5)])).unwrap(), 137);
-        assert_eq!(exit_code(&status(Phase::Failed, vec![at(3, 5), at(4, 5)])).unwrap(), 3);
+        assert_eq!(exit_code(&status(Phase::Succeeded, vec![at(0, 1)]), None).unwrap(), 0);
+        assert_eq!(
+            exit_code(&status(Phase::Failed, vec![at(3, 9), at(0, 1), at(137, 5)]), None).unwrap(),
+            137
+        );
+        assert_eq!(exit_code(&status(Phase::Failed, vec![at(3, 5), at(4, 5)]), None).unwrap(), 3);
+        let mut absent = status(Phase::Failed, vec![at(128, 5), at(4, 6)]);
+        let ContainerState::Terminated(ended) = &mut absent.containers[0].state else { panic!() };
+        ended.started_at = None;
+        assert_eq!(exit_code(&absent, Some(Kind::NoProgram)).unwrap(), 127);
+        assert_eq!(exit_code(&absent, Some(Kind::NotExecutable)).unwrap(), 126);
+        assert_eq!(exit_code(&absent, None).unwrap(), 128);
         let broken = PodStatus { message: Some("no pause".into()), ..status(Phase::Failed, vec![]) };
-        assert_eq!(exit_code(&broken).unwrap_err().to_string(), "no pause");
+        assert_eq!(exit_code(&broken, None).unwrap_err().to_string(), "no pause");
     }
 }
