@@ -2,6 +2,8 @@
 
 use crate::error::{Context, Kind, Result};
 use crate::state::layout;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -37,8 +39,8 @@ fn write(directory: &Path, name: &str, content: &[u8], durability: Durability) -
         Durability::Boot => Ok(()),
         Durability::Disk => file.sync_all(),
     });
-    let renamed = written.and_then(|()| std::fs::rename(&temporary, directory.join(name)));
-    if let Err(error) = renamed {
+    let put = written.and_then(|()| put(&temporary, &directory.join(name), durability));
+    if let Err(error) = put {
         return match std::fs::remove_file(&temporary) {
             Err(second) if second.kind() != io::ErrorKind::NotFound => Err(second),
             _ => Err(error),
@@ -48,6 +50,23 @@ fn write(directory: &Path, name: &str, content: &[u8], durability: Durability) -
         std::fs::File::open(directory)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Gives the finished file the record's name.
+///
+/// When a file replaces another by rename, ext4 writes it out first, so that no power cut leaves an empty record: that
+/// takes 0.3 ms, and 4 ms where the journal is busy. What ends with the boot need not wait for a disk: it changes places
+/// with the old record, which costs nothing of the kind.
+fn put(temporary: &Path, target: &Path, durability: Durability) -> io::Result<()> {
+    if durability == Durability::Boot {
+        match renameat2(AT_FDCWD, temporary, AT_FDCWD, target, RenameFlags::RENAME_EXCHANGE) {
+            Ok(()) => return std::fs::remove_file(temporary),
+            // Nothing to replace yet, or a file system that cannot do it.
+            Err(Errno::ENOENT | Errno::EINVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    std::fs::rename(temporary, target)
 }
 
 /// Creates a file that nobody has; a dead process's leftover of the same name is removed. Never opens what is there: a
