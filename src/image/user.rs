@@ -75,7 +75,8 @@ pub fn resolve(layers: &[PathBuf], user: &str) -> Result<User> {
 }
 
 fn unknown(what: &str, name: &str, file: &str) -> Error {
-    let name: String = name.chars().take(100).collect();
+    // The image's own text, which must not reach a terminal as it is.
+    let name: String = name.chars().take(100).flat_map(char::escape_debug).collect();
     Error::user(format!("unable to find {what} {name}: no matching entries in {file} file"))
         .hint(format!("use a number, or a name from the image's /etc/{file}"))
 }

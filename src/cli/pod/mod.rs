@@ -160,7 +160,11 @@ impl Seen {
 /// The containers of the pod.
 fn views(pod: &Pod, all: &[State]) -> Vec<ContainerView> {
     let Some(uid) = pod.uid() else { return Vec::new() };
-    all.iter().filter(|state| state.pod.as_ref() == Some(uid)).map(|state| view(uid, state)).collect()
+    // The first record of a container does not name the pod yet; of a manifest pod its id does.
+    let ours = |state: &&State| {
+        state.pod.as_ref() == Some(uid) || state.pod.is_none() && name_and_restart(uid, &state.id).is_some()
+    };
+    all.iter().filter(ours).map(|state| view(uid, state)).collect()
 }
 
 /// Name and number of a manifest pod's container, whose id is `<pod-uid>.<name>.<restart>`.
