@@ -395,7 +395,8 @@ fn supervisor_that_cannot_start_does_not_spin(t: &Test) {
     kill(Pid::from_raw(old), Signal::SIGKILL).expect("to kill it");
     std::thread::sleep(Duration::from_millis(1500));
     let log = std::fs::read_to_string(pair.directory().join("supervisor.log")).expect("the log");
-    assert_eq!(log, "podrun:keeper: cannot execute podrun: error 002\n", "tried once so far, after a second");
+    let tried = "podrun:keeper: cannot execute podrun: error 002\n";
+    assert_eq!(log, tried.repeat(4), "three times at once, and once more after a second");
     // Replaced, as by an upgrade, it is started.
     std::fs::copy(Rootfs::Probe.directory().join("probe"), home.join("podrun")).expect("to copy");
     let next = within(10, || pair.holders().supervisor);

@@ -34,8 +34,11 @@ const LOG: i32 = 5;
 const LIMIT: usize = 1000;
 const LONGEST_TAG: usize = 64;
 
-/// A supervisor that lives for less, in milliseconds, is not followed by another at once.
+/// A supervisor that lives for less, in milliseconds, has a short life.
 const SHORT_LIFE: i64 = 1000;
+/// So many short lives in a row are followed by another at once: somebody kills them, or the host is in a bad moment.
+const PATIENCE: u32 = 3;
+const PATIENCE_OVER: u32 = PATIENCE + 1;
 
 /// Needed where podrun's executable lies below a directory that is not root's own; in effect in the child alone.
 const CAP_DAC_OVERRIDE: u32 = 1 << 1;
@@ -181,7 +184,7 @@ pub fn run(words: *mut *const u8) -> ! {
     let all = unsafe { &mut *(&raw mut TABLE) };
     let mut table = Table { all, used: 0 };
     let mut began = now();
-    let mut short_lives = 0;
+    let mut short_lives = 0u32;
     send_all(&table);
     loop {
         let end = serve(&mut table);
@@ -190,10 +193,10 @@ pub fn run(words: *mut *const u8) -> ! {
             exit(0);
         }
         // One that cannot even start must not spin.
-        short_lives = if now() - began < SHORT_LIFE { short_lives + 1 } else { 0 };
+        short_lives = if now() - began < SHORT_LIFE { short_lives.saturating_add(1) } else { 0 };
         match short_lives {
-            0 => {}
-            1 => sleep(1, 0),
+            0..=PATIENCE => {}
+            PATIENCE_OVER => sleep(1, 0),
             _ => sleep(5, 0),
         }
         began = now();

@@ -33,12 +33,24 @@ pub(super) fn clear_last(layout: &Layout) -> Result<()> {
         if let Ok(Some(record)) = record::read(&layout.pod(&uid))
             && record.is_of_another_boot(&boot_id)
         {
-            errors.extend(teardown::remove(&Pod::of_record(layout, record)).err());
+            // The pod's record last: it leads to the rest.
+            match remove_containers(layout, &uid) {
+                Ok(()) => errors.extend(teardown::remove(&Pod::of_record(layout, record)).err()),
+                Err(error) => errors.push(error),
+            }
         }
     }
     errors.extend(clear_data(layout, &boot_id).err());
     Error::all("cannot clear what the last boot left", errors)?;
     if pods.is_dir() { mark(&pods, &boot_id) } else { Ok(()) }
+}
+
+/// Removes the records of a manifest pod's containers, whose ids begin with its uid. Those that a caller has named are
+/// the caller's to delete.
+fn remove_containers(layout: &Layout, uid: &PodUid) -> Result<()> {
+    remove_named(&layout.containers(), |name| {
+        name.strip_prefix(uid.as_str()).is_some_and(|rest| rest.starts_with('.'))
+    })
 }
 
 fn clear_data(layout: &Layout, boot_id: &str) -> Result<()> {
@@ -63,16 +75,20 @@ fn clear_data(layout: &Layout, boot_id: &str) -> Result<()> {
 
 /// Removes a pod's logs, whatever its name was.
 pub(super) fn remove_logs(layout: &Layout, uid: &PodUid) -> Result<()> {
-    let logs = layout.logs();
-    let entries = match std::fs::read_dir(&logs) {
+    let ending = format!("_{uid}");
+    remove_named(&layout.logs(), |name| name.ends_with(&ending))
+}
+
+/// Removes what is in `directory` under certain names.
+fn remove_named(directory: &Path, is_meant: impl Fn(&str) -> bool) -> Result<()> {
+    let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).context(|| format!("cannot read {logs:?}")),
+        Err(error) => return Err(error).context(|| format!("cannot read {directory:?}")),
     };
-    let ending = format!("_{uid}");
     for entry in entries {
-        let entry = entry.context(|| format!("cannot read {logs:?}"))?;
-        if entry.file_name().to_str().is_some_and(|name| name.ends_with(&ending)) {
+        let entry = entry.context(|| format!("cannot read {directory:?}"))?;
+        if entry.file_name().to_str().is_some_and(&is_meant) {
             teardown::remove_tree(&entry.path())?;
         }
     }

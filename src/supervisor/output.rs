@@ -338,7 +338,7 @@ fn make_fifo(path: &Path) -> io::Result<(OwnedFd, OwnedFd)> {
     nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?;
     let ours = open_reader(path)?;
     // More than the default is a favour that the kernel may refuse (pipe(7), /proc/sys/fs/pipe-user-pages-soft).
-    drop(fcntl(ours.as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)));
+    let _default: nix::Result<i32> = fcntl(ours.as_fd(), FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
     let theirs = fs::open_existing(path, libc::O_RDWR)?;
     Ok((ours, theirs))
 }
