@@ -30,8 +30,11 @@ mod pod_pause;
 mod pod_volumes;
 mod pods;
 mod races;
+mod robust;
 mod security;
 mod shim;
+mod supervision;
+mod supervisor;
 
 fn main() -> std::process::ExitCode {
     let cases = [
@@ -57,7 +60,10 @@ fn main() -> std::process::ExitCode {
         images_hostile::cases(),
         images_crash::cases(),
         manifests::cases(),
+        robust::cases(),
         security::cases(),
+        supervision::cases(),
+        supervisor::cases(),
         shim::cases(),
         containerd::cases(),
     ];

@@ -14,6 +14,7 @@ pub mod command;
 pub mod console;
 pub mod facts;
 pub mod leaks;
+pub mod log_lines;
 pub mod machine;
 pub mod manifests;
 pub mod pods;
@@ -21,6 +22,7 @@ pub mod proc;
 pub mod runner;
 pub mod runtime;
 pub mod sources;
+pub mod supervised;
 pub mod wait;
 pub mod warden;
 
