@@ -24,6 +24,9 @@ const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Si
 /// How long the answers of a pod that has ended may take.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a pod whose supervisor cannot be started is left alone.
+const RETRY_MS: u16 = 1000;
+
 /// A command that stays with a pod.
 pub struct Foreground {
     signals: SignalFd,
@@ -105,15 +108,17 @@ impl Foreground {
         }
     }
 
-    /// Waits until there is something to do; true when the supervisor has died.
+    /// Waits until there is something to do; true when there is no supervisor (any more). One that cannot be started is
+    /// tried again now and then.
     fn wait(&self, reader: &Reader, supervisor: Option<&OwnedFd>) -> Result<bool> {
         let answers = self.asking.iter().map(|(_, socket)| socket.as_fd());
         let others = [Some(self.signals.as_fd()), reader.wake()].into_iter().flatten();
         let fds = supervisor.map(AsFd::as_fd).into_iter().chain(others).chain(answers);
         let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        match poll(&mut fds, PollTimeout::NONE) {
+        let patience = if supervisor.is_some() { PollTimeout::NONE } else { PollTimeout::from(RETRY_MS) };
+        match poll(&mut fds, patience) {
             Ok(_) | Err(Errno::EINTR) => {
-                Ok(supervisor.is_some() && fds.first().and_then(PollFd::any).unwrap_or(false))
+                Ok(supervisor.is_none() || fds.first().and_then(PollFd::any).unwrap_or(false))
             }
             Err(error) => Err(error).context(|| "cannot wait for the pod"),
         }

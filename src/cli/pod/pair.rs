@@ -88,15 +88,15 @@ pub fn ask(host: &Host, pod: &Pod, request: &Request, patience: Option<Duration>
         let asked = ensure(host, pod).and_then(|_| control::ask(&path, request, patience));
         match asked {
             // With nothing left to supervise it does not stay to answer.
-            Err(error) if error.kind() == Kind::Died && is_stopped(pod, request) => Ok(()),
+            Err(error) if error.kind() == Kind::Died && is_over(pod, request) => Ok(()),
             other => other,
         }
     })
 }
 
-/// Whether the pod was to be stopped and has ended.
-fn is_stopped(pod: &Pod, request: &Request) -> bool {
-    matches!(request, Request::Stop { .. })
+/// Whether the pod has ended, and with it what was asked.
+fn is_over(pod: &Pod, request: &Request) -> bool {
+    matches!(request, Request::Stop { .. } | Request::Kill { .. })
         && pod.status().is_ok_and(|status| status.is_some_and(|status| status.has_ended()))
 }
 

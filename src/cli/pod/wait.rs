@@ -14,6 +14,9 @@ use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+/// How long a pod without a supervisor is left alone.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Wait until pods are ready, have ended or are gone
 ///
 /// Looks at the pods one after another, all within the same time-out.
@@ -161,7 +164,10 @@ impl WaitArgs {
                 }
                 Err(error) => return Err(error),
             }
-            if !watch.next(supervisor.as_ref().map(AsFd::as_fd), deadline)? {
+            // A supervisor that could not be started is tried again now and then.
+            let retry = if supervisor.is_none() { Instant::now() + RETRY } else { deadline };
+            let news = watch.next(supervisor.as_ref().map(AsFd::as_fd), deadline.min(retry))?;
+            if !news && Instant::now() >= deadline {
                 return Err(Error::host(format!(
                     "timed out waiting for the condition on pods/{}",
                     reference.name
