@@ -189,7 +189,7 @@ fn clone_init(mut plan: Plan, entry: Option<Entry>, fifo: Option<OwnedFd>) -> Re
     // A descriptor of its own: the entry itself moves into init's plan.
     let group = entry.as_ref().and_then(Entry::v2_fd).map(|fd| fd.try_clone_to_owned()).transpose();
     let group = group.context(|| "cannot copy a descriptor")?;
-    let args = CloneArgs { namespaces, cgroup: group.as_ref().map(AsFd::as_fd), sibling: false };
+    let args = CloneArgs { namespaces, cgroup: group.as_ref().map(AsFd::as_fd), ..CloneArgs::default() };
     let init_plan = plan.into_init(entry, fifo, init_end);
     let alone = single_threaded().context(|| "cannot clone")?;
     let child = namespaces::inside(join_pid, || {

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind};
 use crate::sys::clone::Child;
 use crate::sys::pidfd;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub fn end_child(child: &Child, cgroup: Option<&Cgroup>, filtered: bool, error: 
             return Error::host(format!("{error}; and its process cannot be waited for")).because(second);
         }
     }
-    let status = waitpid(nix::unistd::Pid::from_raw(child.pid), None);
+    let status = waitpid(nix::unistd::Pid::from_raw(child.pid), Some(WaitPidFlag::__WALL));
     if !already_dead {
         return error;
     }

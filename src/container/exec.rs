@@ -1,28 +1,23 @@
 //! Running one more program in a container.
 
-use super::create::clone_hint;
-use super::ended::{end_child, killed, suspect_filter};
-use super::init::join::JoinPlan;
-use super::init::{self, InitPlan};
+use super::ended::end_child;
+use super::enter::Entrance;
 use super::making::publish;
 use super::process::{self, ProcessPlan, Surroundings};
 use super::record::{self, Record, Status};
 use super::relay::Relay;
 use super::{Host, config, plan};
-use crate::cgroup::{Cgroup, Entry};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
-use crate::report;
 use crate::seccomp;
-use crate::sync::link::{self, CommandEnd};
+use crate::sync::link::CommandEnd;
 use crate::sync::message::{FromInit, ToInit};
-use crate::sys::clone::{Child, CloneArgs, single_threaded, spawn};
-use crate::sys::{pidfd, socket};
+use crate::sys::clone::Child;
+use crate::sys::socket;
 use caps::Capability;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use oci_spec::runtime::Process;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 /// What `exec` is asked for.
@@ -100,7 +95,7 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
     let pidfd_socket = request.pidfd_socket.as_deref().map(socket::connect).transpose();
     let pidfd_socket =
         pidfd_socket.context_as(Kind::User, || "cannot connect to the pidfd socket").context(title)?;
-    let (link, child) = clone_into(&record, request, process).context(title)?;
+    let (link, child) = enter(&record, request, process).context(title)?;
     let started = publish(&child, request.pid_file.as_deref(), pidfd_socket).and_then(|()| go(&link));
     if let Err(error) = started {
         return Err(end_child(&child, record.cgroup.as_ref(), false, error)).context(title);
@@ -172,131 +167,21 @@ fn spec_process(request: &ExecRequest, containers: Option<&Process>) -> Result<P
 }
 
 /// Clones a process that joins the container, and waits until it is ready.
-fn clone_into(
-    record: &Record,
-    request: &ExecRequest,
-    mut process: ProcessPlan,
-) -> Result<(CommandEnd, Child)> {
-    let stopped = || Error::user("container not running");
-    let init = record
-        .init
-        .as_ref()
-        .map(crate::state::process::ProcessRef::open)
-        .transpose()?
-        .flatten()
-        .ok_or_else(stopped)?;
-    let entry = match (&record.cgroup, &request.cgroup) {
-        (None, None) => None,
-        (None, Some(_)) => return Err(Error::user("--cgroup: the container has no cgroup")),
-        (Some(group), None) => Some(group.entry()?),
-        (Some(group), Some(name)) => {
-            Some(group.child(name).entry().context(|| format!("--cgroup {name:?}"))?)
+fn enter(record: &Record, request: &ExecRequest, process: ProcessPlan) -> Result<(CommandEnd, Child)> {
+    let mut entering = Entrance::open(record, request.cgroup.as_deref())?.enter(process, None)?;
+    let arrival = loop {
+        match entering.advance() {
+            Ok(Some(child)) => break Ok(child),
+            Ok(None) => {}
+            Err(error) => break Err(error),
         }
-    };
-    let joinable = joinable(record, init)?;
-    let (command_end, init_end) = link::pair()?;
-    let group = entry.as_ref().and_then(Entry::v2_fd).map(|fd| fd.try_clone_to_owned()).transpose();
-    let group = group.context(|| "cannot copy a descriptor")?;
-    let args = CloneArgs { namespaces: 0, cgroup: group.as_ref().map(AsFd::as_fd), sibling: false };
-    let alone = single_threaded().context(|| "cannot clone")?;
-    let first =
-        JoinPlan { cgroup: entry, oom_score_adj: process.oom_score_adj.take(), namespaces: joinable, alone };
-    let plan = InitPlan {
-        cgroup: None,
-        join: Vec::new(),
-        new_network: false,
-        new_cgroup_namespace: false,
-        hostname: None,
-        domainname: None,
-        sysctls: Vec::new(),
-        root: None,
-        process,
-        fifo: None,
-        link: init_end,
-    };
-    let filtered = plan.process.filters_init();
-    let between = spawn(alone, args, move || init::join::main(first, plan))
-        .context(|| "cannot clone the process")
-        .map_err(clone_hint)?;
-    match arrival(&command_end) {
-        Ok(pid) => {
-            waitpid(Pid::from_raw(between.pid), None).context(|| "cannot reap a child")?;
-            // A child of ours that nobody has reaped: the pid is still its own.
-            let pidfd = pidfd::open(pid).context(|| format!("cannot open process {pid}"))?;
-            Ok((command_end, Child { pid, pidfd }))
-        }
-        Err(error) => {
-            // Both end by themselves when the link is gone.
-            drop(command_end);
-            Err(reap_all(record.cgroup.as_ref(), filtered, error))
-        }
-    }
-}
-
-/// Listens until both the pid of the program's process and its word that it is ready have come, in either order.
-fn arrival(link: &CommandEnd) -> Result<i32> {
-    let (mut pid, mut ready) = (None, false);
-    loop {
-        match link.receive()? {
-            Some(FromInit::Warn(text)) => report::warn(&text),
-            Some(FromInit::Cloned(number)) => pid = Some(number),
-            Some(FromInit::Ready) => ready = true,
-            Some(FromInit::Failed(failure)) => return Err(failure.into()),
-            Some(FromInit::Detached) => {
-                return Err(Error::new(Kind::Protocol, "the process spoke out of turn"));
-            }
-            None => return Err(Error::new(Kind::Died, "the process died")),
-        }
-        if let (Some(pid), true) = (pid, ready) {
-            return Ok(pid);
-        }
-    }
-}
-
-/// Reaps the children of a failed exec; when they died without a word, how they died is the error.
-fn reap_all(cgroup: Option<&Cgroup>, filtered: bool, error: Error) -> Error {
-    let mut signal = None;
-    loop {
-        match waitpid(None, None) {
-            Ok(WaitStatus::Signaled(_, by, _)) => signal = signal.or(Some(by)),
+        match poll(&mut [PollFd::new(entering.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(_) => break, // there is none left
+            Err(error) => break Err(error).context(|| "cannot wait for the process"),
         }
+    };
+    match arrival {
+        Ok(child) => Ok((entering.arrived()?, child)),
+        Err(error) => Err(entering.fail(error)),
     }
-    match signal {
-        Some(signal) if error.kind() == Kind::Died => killed(cgroup, signal, filtered),
-        None if error.kind() == Kind::Died => suspect_filter(filtered, error),
-        _ => error,
-    }
-}
-
-/// The namespaces of init that are not ours, to be joined by one setns(2) with its pidfd.
-fn joinable(record: &Record, init: OwnedFd) -> Result<(OwnedFd, libc::c_int)> {
-    const FILES: [(&str, libc::c_int); 6] = [
-        ("mnt", libc::CLONE_NEWNS),
-        ("net", libc::CLONE_NEWNET),
-        ("ipc", libc::CLONE_NEWIPC),
-        ("uts", libc::CLONE_NEWUTS),
-        ("pid", libc::CLONE_NEWPID),
-        ("cgroup", libc::CLONE_NEWCGROUP),
-    ];
-    let pid = record.init.as_ref().map_or(0, |init| init.pid);
-    let mut flags = 0;
-    for (name, flag) in FILES {
-        let inode = |path: String| std::fs::metadata(&path).map(|m| std::os::unix::fs::MetadataExt::ino(&m));
-        let theirs = inode(format!("/proc/{pid}/ns/{name}"))
-            .context(|| format!("cannot see the container's {name} namespace"))?;
-        let ours = inode(format!("/proc/self/ns/{name}"))
-            .context(|| format!("cannot see our own {name} namespace"))?;
-        if theirs != ours {
-            flags |= flag;
-        }
-    }
-    // The pidfd is still of the init meant: it was opened before its pid was used, and it has not ended since.
-    ns_alive(&init)?;
-    Ok((init, flags))
-}
-
-fn ns_alive(init: &OwnedFd) -> Result<()> {
-    crate::sys::pidfd::send_signal(init.as_fd(), 0).context_as(Kind::User, || "container not running")
 }

@@ -173,7 +173,7 @@ fn wait_ready(link: &CommandEnd) -> Result<()> {
             Some(FromInit::Warn(text)) => report::warn(&text),
             Some(FromInit::Ready) => return Ok(()),
             Some(FromInit::Failed(failure)) => return Err(failure.into()),
-            Some(FromInit::Detached | FromInit::Cloned(_)) => {
+            Some(FromInit::Detached) => {
                 return Err(Error::new(Kind::Protocol, "the init process spoke out of turn"));
             }
             None => return Err(Error::new(Kind::Died, "the init process died")),

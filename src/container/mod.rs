@@ -9,6 +9,7 @@ pub mod create;
 pub mod delete;
 pub mod directory;
 pub mod ended;
+pub mod enter;
 pub mod exec;
 pub mod init;
 pub mod making;
@@ -27,6 +28,7 @@ pub mod support;
 
 pub use create::{begin, create};
 pub use delete::{delete, remove};
+pub use enter::{Entering, Runner};
 pub use exec::{ExecRequest, exec};
 pub use making::{Made, Making};
 pub use process::Stdio;

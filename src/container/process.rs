@@ -83,6 +83,32 @@ pub struct Rlimit {
 }
 
 impl ProcessPlan {
+    /// The same for another command, without a terminal.
+    ///
+    /// # Errors
+    /// When a word of it holds a NUL byte.
+    pub fn for_command(&self, command: &[String], stdio: Stdio) -> Result<Self> {
+        Ok(Self {
+            args: c_strings("command", command)?,
+            program: None,
+            env: self.env.clone(),
+            cwd: self.cwd.clone(),
+            uid: self.uid,
+            gid: self.gid,
+            groups: self.groups.clone(),
+            umask: self.umask,
+            capabilities: self.capabilities.clone(),
+            no_new_privileges: self.no_new_privileges,
+            seccomp: self.seccomp.clone(),
+            rlimits: self.rlimits.clone(),
+            oom_score_adj: self.oom_score_adj,
+            terminal: None,
+            stdio: Some(stdio),
+            keyring: self.keyring.clone(),
+            preserved_fds: 0,
+        })
+    }
+
     /// Whether the seccomp filter is loaded before init has done its work, and so may get in its way.
     pub fn filters_init(&self) -> bool {
         self.seccomp.is_some() && !self.no_new_privileges

@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -262,7 +262,8 @@ fn forward_signals(child: &Child, master: Option<&OwnedFd>, signals: &SignalFd) 
 /// Reaps the child: its exit code, or 128+n for a signal.
 fn exit_code(child: &Child) -> Result<i32> {
     loop {
-        return match waitpid(nix::unistd::Pid::from_raw(child.pid), None) {
+        // A child that was killed before it executed its program ends without a signal, wait(2).
+        return match waitpid(nix::unistd::Pid::from_raw(child.pid), Some(WaitPidFlag::__WALL)) {
             Ok(WaitStatus::Exited(_, code)) => Ok(code),
             Ok(WaitStatus::Signaled(_, signal, _)) => Ok(128 + signal as i32),
             Ok(_) | Err(nix::errno::Errno::EINTR) => continue,

@@ -89,7 +89,7 @@ pub(super) struct Candidate {
 pub(super) fn spawn(plan: &Plan<'_>) -> Result<Starting> {
     let (ours, theirs) = socket::pair().context(|| "cannot make a socket pair")?;
     let args =
-        clone::CloneArgs { namespaces: clone_flags(plan), cgroup: plan.cgroup.v2_fd(), sibling: false };
+        clone::CloneArgs { namespaces: clone_flags(plan), cgroup: plan.cgroup.v2_fd(), ..Default::default() };
     let (parents_end, childs_end) = (ours.as_raw_fd(), theirs.as_fd());
     let alone = clone::single_threaded().context(|| "cannot clone")?;
     let child = clone::spawn(alone, args, || {

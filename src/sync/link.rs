@@ -10,6 +10,17 @@ use std::os::fd::{AsFd, OwnedFd};
 #[derive(Debug)]
 pub struct CommandEnd(OwnedFd);
 
+/// What the command hears without waiting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing yet.
+    Nothing,
+    /// A message, and the pid of who sent it, if [`CommandEnd::tell_senders`] was asked for.
+    Message(FromInit, Option<i32>),
+    /// Init executed its program or died.
+    End,
+}
+
 /// Init's end.
 #[derive(Debug)]
 pub struct InitEnd(OwnedFd);
@@ -27,6 +38,23 @@ impl CommandEnd {
         let length =
             socket::receive(self.0.as_fd(), &mut buffer).context(|| "cannot hear from the init process")?;
         if length == 0 { Ok(None) } else { FromInit::decode(&buffer[..length]).map(Some) }
+    }
+
+    /// Has the kernel tell who sends each message.
+    pub fn tell_senders(&self) -> Result<()> {
+        socket::tell_senders(self.0.as_fd()).context(|| "cannot have the kernel tell who sends messages")
+    }
+
+    /// As [`CommandEnd::receive`], without waiting.
+    pub fn hear(&self) -> Result<Heard> {
+        let mut buffer = [0; LARGEST];
+        let heard = socket::receive_now(self.0.as_fd(), &mut buffer)
+            .context(|| "cannot hear from the init process")?;
+        Ok(match heard {
+            None => Heard::Nothing,
+            Some((0, _)) => Heard::End,
+            Some((length, sender)) => Heard::Message(FromInit::decode(&buffer[..length])?, sender),
+        })
     }
 
     /// Sends a message; false when init is gone.

@@ -10,6 +10,8 @@ pub const LARGEST: usize = 4096;
 pub enum ToInit {
     /// The container is on record: go on, and do not die with the command.
     Go,
+    /// Go on, and die with the command all the same. May be said before `Ready` is heard.
+    GoAlong,
 }
 
 /// From init to the command.
@@ -17,8 +19,6 @@ pub enum ToInit {
 pub enum FromInit {
     /// All is set up but the last steps before exec.
     Ready,
-    /// From the process between the command and the one that joins a container: the pid of the latter.
-    Cloned(i32),
     /// The command may end: this process no longer dies with it.
     Detached,
     /// Something the user should know.
@@ -76,12 +76,17 @@ impl ToInit {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Go => vec![b'G'],
+            Self::GoAlong => vec![b'A'],
         }
     }
 
     /// The message in a packet.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        if bytes == b"G" { Ok(Self::Go) } else { Err(malformed()) }
+        match bytes {
+            b"G" => Ok(Self::Go),
+            b"A" => Ok(Self::GoAlong),
+            _ => Err(malformed()),
+        }
     }
 }
 
@@ -91,7 +96,6 @@ impl FromInit {
         match self {
             Self::Ready => vec![b'R'],
             Self::Detached => vec![b'D'],
-            Self::Cloned(pid) => [b"P", &pid.to_ne_bytes()[..]].concat(),
             Self::Warn(text) => [b"W", cut(text, LARGEST - 1).as_bytes()].concat(),
             Self::Failed(failure) => {
                 let hint = cut(&failure.hint, LARGEST / 4);
@@ -115,10 +119,6 @@ impl FromInit {
         match tag {
             b'R' if rest.is_empty() => Ok(Self::Ready),
             b'D' if rest.is_empty() => Ok(Self::Detached),
-            b'P' => match rest.try_into() {
-                Ok(pid) => Ok(Self::Cloned(i32::from_ne_bytes(pid))),
-                Err(_) => Err(malformed()),
-            },
             b'W' => Ok(Self::Warn(text(rest)?)),
             b'F' => {
                 let (kind, rest) = rest.split_first().ok_or_else(malformed)?;
@@ -151,7 +151,6 @@ mod tests {
         for message in [
             FromInit::Ready,
             FromInit::Detached,
-            FromInit::Cloned(7),
             FromInit::Warn("w".into()),
             failure(Kind::User),
             failure(Kind::NoProgram),
@@ -159,7 +158,9 @@ mod tests {
         ] {
             assert_eq!(FromInit::decode(&message.encode()).unwrap(), message);
         }
-        assert_eq!(ToInit::decode(&ToInit::Go.encode()).unwrap(), ToInit::Go);
+        for message in [ToInit::Go, ToInit::GoAlong] {
+            assert_eq!(ToInit::decode(&message.encode()).unwrap(), message);
+        }
     }
 
     #[test]

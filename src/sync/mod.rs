@@ -13,8 +13,9 @@
 //!    |<----------------- Failed, or the end of the socket: the program runs
 //! ```
 //!
-//! For `exec` a process stands between the two, podrun:join, which says `Cloned` before or after the `Ready` of the one
-//! that it clones into the container.
+//! For `exec` a process stands between the two, podrun:join, which says `Failed` or nothing; whose `Ready` it is, and so
+//! the pid of the process in the container, the kernel tells. A supervisor that runs a probe or a hook says `GoAlong`,
+//! in advance, in the place of `Go`: there is no `Detached` then.
 //!
 //! Each message is one SEQPACKET packet, encoded by hand and bounded. The end of the socket before `Ready` means that
 //! the other side died: init then exits, and the command asks the kernel how its child ended.

@@ -22,6 +22,9 @@ pub struct CloneArgs<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// The child becomes a sibling: its parent is the caller's parent (`CLONE_PARENT`).
     pub sibling: bool,
+    /// Its end raises no SIGCHLD, and no wait finds it that does not ask for such children (`__WCLONE`), until it
+    /// executes a program: [`super::pidfd::reap_stray`]. So are its siblings.
+    pub quiet: bool,
 }
 
 /// The proof that this process has one thread, so that no lock can be held across a clone. podrun starts none.
@@ -56,7 +59,7 @@ pub fn spawn(_: SingleThreaded, args: CloneArgs<'_>, child: impl FnOnce()) -> io
     raw.pidfd = &raw mut pidfd as u64;
     if args.sibling {
         raw.flags |= libc::CLONE_PARENT as u64; // exit_signal must be zero then: it is the caller's own
-    } else {
+    } else if !args.quiet {
         raw.exit_signal = libc::SIGCHLD as u64;
     }
     if let Some(cgroup) = args.cgroup {

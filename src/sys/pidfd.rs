@@ -40,15 +40,14 @@ pub enum Zombie {
 /// ECHILD when it is another's child, or was reaped before.
 pub fn child_status(pidfd: BorrowedFd<'_>, zombie: Zombie) -> io::Result<Option<i32>> {
     const DUMPED_CORE: i32 = 0x80;
+    // Also of one that was cloned quietly.
+    const WHICH: i32 = libc::WEXITED | libc::WNOHANG | libc::__WALL;
     let stay = if zombie == Zombie::Stays { libc::WNOWAIT } else { 0 };
     let id = libc::id_t::try_from(pidfd.as_raw_fd()).map_err(io::Error::other)?;
     // SAFETY: siginfo_t is plain data, for which all zeroes is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: info lives until the call returns, and is written by it alone.
-    check(
-        unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED | libc::WNOHANG | stay) }
-            .into(),
-    )?;
+    check(unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, WHICH | stay) }.into())?;
     // SAFETY: waitid(2) fills in the child's pid, or leaves the zero where the child still runs.
     if unsafe { info.si_pid() } == 0 {
         return Ok(None);
@@ -60,6 +59,24 @@ pub fn child_status(pidfd: BorrowedFd<'_>, zombie: Zombie) -> io::Result<Option<
         libc::CLD_DUMPED => status | DUMPED_CORE,
         _ => status,
     }))
+}
+
+/// Reaps a child that was cloned quietly ([`super::clone::CloneArgs::quiet`]) and has not executed a program: its wait
+/// status, or `None` where none has ended; with `wait`, where there is none.
+pub fn reap_stray(wait: bool) -> io::Result<Option<i32>> {
+    let patience = if wait { 0 } else { libc::WNOHANG };
+    let mut status = 0;
+    loop {
+        // SAFETY: status lives until the call returns.
+        let reaped = check(unsafe { libc::waitpid(-1, &raw mut status, libc::__WCLONE | patience) }.into());
+        match reaped {
+            Ok(0) => return Ok(None),
+            Ok(_) => return Ok(Some(status)),
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The wait status that the kernel keeps for holders of a pidfd after the process was reaped (PIDFD_GET_INFO, Linux

@@ -1,7 +1,10 @@
 //! Unix sockets: message pairs and descriptor passing.
 
-use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, SockaddrStorage, UnixAddr,
+};
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -75,6 +78,82 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
             Err(nix::errno::Errno::ECONNRESET) => return Ok(0),
             other => return Ok(other?),
         }
+    }
+}
+
+/// A TCP socket of IPv4 or IPv6 that never waits.
+pub fn tcp(ipv4: bool) -> io::Result<OwnedFd> {
+    let family = if ipv4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    Ok(nix::sys::socket::socket(family, SockType::Stream, flags, None)?)
+}
+
+/// Begins to connect a socket of [`tcp`], or has done so: it can be written to when [`connected`] tells which.
+pub fn connect_tcp(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
+    match nix::sys::socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(address)) {
+        Ok(()) | Err(nix::errno::Errno::EINPROGRESS | nix::errno::Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What came of connecting (SO_ERROR, socket(7)).
+pub fn connected(socket: BorrowedFd<'_>) -> io::Result<()> {
+    match nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::SocketError)? {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// The address and port of our end of a TCP connection.
+pub fn own_address(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    let address: SockaddrStorage = nix::sys::socket::getsockname(socket.as_raw_fd())?;
+    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
+    let v6 = address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into()));
+    v4.or(v6).ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
+}
+
+/// Sends some bytes of a stream without waiting and without SIGPIPE; `None` when there is no room now.
+pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Option<usize>> {
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    match nix::sys::socket::send(socket.as_raw_fd(), bytes, flags) {
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Ok(None),
+        other => Ok(Some(other?)),
+    }
+}
+
+/// Receives some bytes of a stream without waiting; `None` when there are none now, 0 at the end.
+pub fn receive_stream(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    match nix::sys::socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Ok(None),
+        other => Ok(Some(other?)),
+    }
+}
+
+/// Has the kernel tell, with each message that comes, whose it is (SO_PASSCRED, unix(7)).
+pub fn tell_senders(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::PassCred, &true)?)
+}
+
+/// Receives one message without waiting, and the pid of who sent it, where the kernel tells ([`tell_senders`]); `None`
+/// when there is none yet, 0 bytes when the other end is gone.
+pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<(usize, Option<i32>)>> {
+    let mut space = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
+    let mut vectors = [std::io::IoSliceMut::new(buffer)];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    loop {
+        let received =
+            nix::sys::socket::recvmsg::<()>(socket.as_raw_fd(), &mut vectors, Some(&mut space), flags);
+        let message = match received {
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(nix::errno::Errno::EAGAIN) => return Ok(None),
+            Err(nix::errno::Errno::ECONNRESET) => return Ok(Some((0, None))), // as in `receive`
+            other => other?,
+        };
+        let sender = message.cmsgs()?.find_map(|control| match control {
+            nix::sys::socket::ControlMessageOwned::ScmCredentials(sender) => Some(sender.pid()),
+            _ => None,
+        });
+        return Ok(Some((message.bytes, sender)));
     }
 }
 

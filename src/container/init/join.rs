@@ -14,62 +14,58 @@ use crate::error::{Context, Result};
 use crate::sync::message::{Failure, FromInit};
 use crate::sys::clone::{CloneArgs, SingleThreaded, spawn};
 use crate::sys::{ns, process};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
-/// What comes before the program's process.
+/// What comes before the program's process: borrowed, since the command keeps it for the next one.
 #[derive(Debug)]
-pub struct JoinPlan {
+pub struct JoinPlan<'a> {
     /// Groups to enter.
-    pub cgroup: Option<Entry>,
+    pub cgroup: Option<&'a Entry>,
     /// Badness for the OOM killer, written while /proc is still the host's.
     pub oom_score_adj: Option<i32>,
     /// Pidfd of the container's init, and the namespaces to join.
-    pub namespaces: (OwnedFd, libc::c_int),
+    pub namespaces: (BorrowedFd<'a>, libc::c_int),
     /// Copied from the command: a copy of a process with one thread has one thread.
     pub alone: SingleThreaded,
 }
 
-/// Joins, clones, reports and ends.
-pub fn main(join: JoinPlan, plan: InitPlan) -> ! {
+/// Joins, clones and ends; speaks only where it fails.
+pub fn main(join: &JoinPlan<'_>, plan: InitPlan) -> ! {
     let mut plan = Some(plan);
-    let message = match run(join, &mut plan) {
-        Ok(pid) => FromInit::Cloned(pid),
-        Err(error) => FromInit::Failed(Failure::from(&error)),
-    };
+    let Err(error) = run(join, &mut plan) else { process::exit_now(0) };
     // Should this fail, the command sees the end of the link.
-    let told = plan.is_some_and(|plan| plan.link.send(&message).is_ok());
+    let told = plan.is_some_and(|plan| plan.link.send(&FromInit::Failed(Failure::from(&error))).is_ok());
     process::exit_now(i32::from(!told))
 }
 
-fn run(join: JoinPlan, plan: &mut Option<InitPlan>) -> Result<i32> {
+fn run(join: &JoinPlan<'_>, plan: &mut Option<InitPlan>) -> Result<()> {
     process::set_name(c"podrun:join").context(|| "cannot name the process")?;
     die_with_command()?;
-    if let Some(entry) = &join.cgroup {
+    if let Some(entry) = join.cgroup {
         entry.enter().context(|| "cannot enter the cgroup")?;
     }
     if let Some(score) = join.oom_score_adj {
         kernel::write_oom_score("self", score)?;
     }
-    let (init, flags) = &join.namespaces;
-    if *flags != 0 {
-        ns::setns(init.as_fd(), *flags).context(|| format!("cannot join {}", namespaces::names(*flags)))?;
+    let (init, flags) = join.namespaces;
+    if flags != 0 {
+        ns::setns(init, flags).context(|| format!("cannot join {}", namespaces::names(flags)))?;
     }
-    let alone = join.alone;
-    // Also what the caller leaked into us. The values that own some of these go out of scope before they are closed.
-    drop(join);
+    // Also what the caller leaked into us. The values that own some of these are the command's, and never dropped here.
     if let Some(plan) = plan {
         let mut kept = vec![plan.link.as_fd()];
         kept.extend(plan.process.terminal.as_ref().map(|terminal| terminal.socket.as_fd()));
+        let stdio = plan.process.stdio.as_ref();
+        kept.extend(stdio.into_iter().flat_map(|s| [s.stdin.as_fd(), s.stdout.as_fd(), s.stderr.as_fd()]));
         process::close_all_but(3 + plan.process.preserved_fds, &kept)
             .context(|| "cannot close file descriptors")?;
     }
     let args = CloneArgs { sibling: true, ..CloneArgs::default() };
-    // Taken in the child alone: this process still needs the link.
-    let child = spawn(alone, args, || {
+    // Taken in the child alone: this process may still need the link.
+    let child = spawn(join.alone, args, || {
         if let Some(plan) = plan.take() {
             super::main(plan);
         }
     });
-    let child = child.context(|| "cannot clone the process").map_err(clone_hint)?;
-    Ok(child.pid)
+    child.context(|| "cannot clone the process").map_err(clone_hint).map(drop)
 }

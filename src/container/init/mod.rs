@@ -18,7 +18,7 @@ use super::process::ProcessPlan;
 use crate::cgroup::Entry;
 use crate::error::{Context, Error, Result};
 use crate::sync::link::InitEnd;
-use crate::sync::message::{Failure, FromInit};
+use crate::sync::message::{Failure, FromInit, ToInit};
 use crate::sys::{keyring, ns, process};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -47,6 +47,25 @@ pub struct InitPlan {
     pub fifo: Option<OwnedFd>,
     /// Where to speak to the command.
     pub link: InitEnd,
+}
+
+impl InitPlan {
+    /// The plan of a process that joins a container whose namespaces it is in already.
+    pub fn joining(process: ProcessPlan, link: InitEnd) -> Self {
+        Self {
+            cgroup: None,
+            join: Vec::new(),
+            new_network: false,
+            new_cgroup_namespace: false,
+            hostname: None,
+            domainname: None,
+            sysctls: Vec::new(),
+            root: None,
+            process,
+            fifo: None,
+            link,
+        }
+    }
 }
 
 /// The process between clone3 and execve.
@@ -149,8 +168,10 @@ impl Init {
         // The change of user has cleared it.
         die_with_command()?;
         self.plan.link.send(&FromInit::Ready).context(|| "cannot talk to the command")?;
-        if self.plan.link.receive()?.is_none() {
-            process::exit_now(1); // the command died, and nobody knows this process
+        match self.plan.link.receive()? {
+            None => process::exit_now(1), // the command died, and nobody knows this process
+            Some(ToInit::GoAlong) => return Ok(()),
+            Some(ToInit::Go) => {}
         }
         process::set_parent_death_signal(0).context(|| "cannot detach from the command")?;
         // Only now may the command end: its end would have been ours.

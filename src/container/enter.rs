@@ -1,0 +1,267 @@
+//! Putting a program into a running container, without waiting for it: what `exec` and a supervisor have in common.
+//!
+//! [`Entrance`] is the way in, found once; [`Entering`] is a process on its way. Between the two stands podrun:join
+//! (`init::join`). Both processes are cloned quietly: until the program runs, no wait but one that asks for them finds
+//! them, so that a process that died before anybody knew its pid can be reaped among children that are others' business.
+
+use super::create::clone_hint;
+use super::ended::{killed, suspect_filter};
+use super::init::InitPlan;
+use super::init::join::{self, JoinPlan};
+use super::process::{ProcessPlan, Stdio, Surroundings};
+use super::record::{self, Record};
+use super::{Host, config, plan, process};
+use crate::cgroup::{Cgroup, Entry};
+use crate::error::{Context, Error, Kind, Result};
+use crate::model::ids::ContainerId;
+use crate::report;
+use crate::seccomp;
+use crate::state::process::ProcessRef;
+use crate::sync::link::{self, CommandEnd, Heard};
+use crate::sync::message::{FromInit, ToInit};
+use crate::sys::clone::{Child, CloneArgs, SingleThreaded, single_threaded, spawn};
+use crate::sys::pidfd;
+use nix::sys::signal::Signal;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The way into a running container: its namespaces and groups, open.
+#[derive(Debug)]
+pub struct Entrance {
+    /// Pidfd of the container's init.
+    init: OwnedFd,
+    /// Those of its namespaces that are not ours.
+    namespaces: libc::c_int,
+    cgroup: Option<Cgroup>,
+    entry: Option<Entry>,
+    alone: SingleThreaded,
+}
+
+impl Entrance {
+    /// Opens the way in; `below` is a group below the container's to use instead of it.
+    ///
+    /// # Errors
+    /// When the container does not run, or has no such group.
+    pub fn open(record: &Record, below: Option<&str>) -> Result<Self> {
+        let stopped = || Error::user("container not running");
+        let process = record.init.as_ref().ok_or_else(stopped)?;
+        let init = process.open()?.ok_or_else(stopped)?;
+        let entry = match (&record.cgroup, below) {
+            (None, None) => None,
+            (None, Some(_)) => return Err(Error::user("--cgroup: the container has no cgroup")),
+            (Some(group), None) => Some(group.entry()?),
+            (Some(group), Some(name)) => {
+                Some(group.child(name).entry().context(|| format!("--cgroup {name:?}"))?)
+            }
+        };
+        let namespaces = joinable(process, &init)?;
+        let alone = single_threaded().context(|| "cannot clone")?;
+        Ok(Self { init, namespaces, cgroup: record.cgroup.clone(), entry, alone })
+    }
+
+    /// Clones a process that joins the container. `in_advance` is said to it at once.
+    ///
+    /// # Errors
+    /// When it cannot be cloned.
+    pub fn enter(&self, mut process: ProcessPlan, in_advance: Option<&ToInit>) -> Result<Entering> {
+        let (command_end, init_end) = link::pair()?;
+        command_end.tell_senders()?;
+        if let Some(message) = in_advance {
+            command_end.send(message)?;
+        }
+        let group = self.entry.as_ref().and_then(Entry::v2_fd);
+        let args = CloneArgs { cgroup: group, quiet: true, ..CloneArgs::default() };
+        let first = JoinPlan {
+            cgroup: self.entry.as_ref(),
+            oom_score_adj: process.oom_score_adj.take(),
+            namespaces: (self.init.as_fd(), self.namespaces),
+            alone: self.alone,
+        };
+        let filtered = process.filters_init();
+        let plan = InitPlan::joining(process, init_end);
+        let between = spawn(self.alone, args, move || join::main(&first, plan))
+            .context(|| "cannot clone the process")
+            .map_err(clone_hint)?;
+        Ok(Entering { link: command_end, between, failed: None, cgroup: self.cgroup.clone(), filtered })
+    }
+}
+
+/// A process on its way into a container. Should this be dropped, it ends by itself, unless it has executed its program.
+#[derive(Debug)]
+pub struct Entering {
+    link: CommandEnd,
+    between: Child,
+    /// The program's process, where it spoke of its failure.
+    failed: Option<OwnedFd>,
+    cgroup: Option<Cgroup>,
+    filtered: bool,
+}
+
+impl Entering {
+    /// The link to it: what becomes readable when [`Entering::advance`] need not wait.
+    pub fn link(&self) -> &CommandEnd {
+        &self.link
+    }
+
+    /// Listens without waiting: the program's process, our child, once it is ready to execute the program.
+    ///
+    /// # Errors
+    /// What the processes say, or that they died; then see [`Entering::fail`] and [`Entering::give_up`].
+    pub fn advance(&mut self) -> Result<Option<Child>> {
+        loop {
+            match self.link.hear()? {
+                Heard::Nothing => return Ok(None),
+                Heard::Message(FromInit::Warn(text), _) => report::warn(&text),
+                Heard::Message(FromInit::Failed(failure), sender) => {
+                    self.failed =
+                        sender.filter(|pid| *pid != self.between.pid).and_then(|pid| pidfd::open(pid).ok());
+                    return Err(failure.into());
+                }
+                Heard::Message(FromInit::Ready, Some(pid)) => {
+                    let pidfd = pidfd::open(pid).context(|| format!("cannot open process {pid}"))?;
+                    // A child of ours that nobody has reaped: the pid is still its own. Else it is nobody's we know.
+                    let ours = pidfd::child_status(pidfd.as_fd(), pidfd::Zombie::Stays);
+                    ours.map_err(|_| Error::new(Kind::Died, "the process died"))?;
+                    return Ok(Some(Child { pid, pidfd }));
+                }
+                Heard::Message(..) => {
+                    return Err(Error::new(Kind::Protocol, "the process spoke out of turn"));
+                }
+                Heard::End => return Err(Error::new(Kind::Died, "the process died")),
+            }
+        }
+    }
+
+    /// What the program's process said last; to be asked when it has ended, since nothing is said once the program runs.
+    pub fn last_words(&self) -> Option<Error> {
+        loop {
+            match self.link.hear() {
+                Ok(Heard::Message(FromInit::Failed(failure), _)) => return Some(failure.into()),
+                Ok(Heard::Message(..)) => {}
+                Ok(Heard::Nothing | Heard::End) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// Waits for the end of processes of which nobody is wanted any more; when they died without a word, how they died
+    /// is the error. Only for a process that enters one container at a time.
+    pub fn fail(self, error: Error) -> Error {
+        let Self { link, cgroup, filtered, .. } = self;
+        // Both end by themselves when the link is gone.
+        drop(link);
+        let mut signal = None;
+        while let Ok(Some(status)) = pidfd::reap_stray(true) {
+            signal = signal.or(Signal::try_from(status & 0x7f).ok());
+        }
+        match signal {
+            Some(signal) if error.kind() == Kind::Died => killed(cgroup.as_ref(), signal, filtered),
+            None if error.kind() == Kind::Died => suspect_filter(filtered, error),
+            _ => error,
+        }
+    }
+
+    /// Lets go of the link, and hands out pidfds of what is to be reaped, which may not have ended yet: podrun:join, and
+    /// the program's process, if it said that it failed. After an error of kind [`Kind::Died`] there may be one more,
+    /// which nobody knows: [`pidfd::reap_stray`].
+    pub fn give_up(self) -> Vec<OwnedFd> {
+        [self.between.pidfd].into_iter().chain(self.failed).collect()
+    }
+
+    /// Ends podrun:join, lest it clones the program's process; whether it has done so, [`Entering::advance`] tells.
+    pub fn kill(&self) {
+        // It is dead already, most often.
+        drop(pidfd::send_signal(self.between.pidfd.as_fd(), libc::SIGKILL));
+    }
+
+    /// As [`Entering::give_up`], for one whose program's process has come: podrun:join is reaped here.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn arrived(self) -> Result<CommandEnd> {
+        pidfd::wait_exit(self.between.pidfd.as_fd(), super::ended::KILL_DEADLINE)
+            .and_then(|_| pidfd::child_status(self.between.pidfd.as_fd(), pidfd::Zombie::Reaped))
+            .context(|| "cannot reap a child")?;
+        Ok(self.link)
+    }
+}
+
+impl AsFd for Entering {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+}
+
+/// A container that commands are run in again and again: what they have in common is kept, so that each costs little
+/// more than the kernel's work. For one run of the container.
+#[derive(Debug)]
+pub struct Runner {
+    entrance: Entrance,
+    process: ProcessPlan,
+}
+
+impl Runner {
+    /// Prepares for a container that runs.
+    ///
+    /// # Errors
+    /// When it does not run, or its config cannot be read.
+    pub fn prepare(host: &Host, id: &ContainerId) -> Result<Self> {
+        let title = || format!("cannot exec in container {:?}", id.as_str());
+        let prepare = || -> Result<Self> {
+            let (directory, record) = record::load(host, id)?;
+            let config = config::load(&directory)?;
+            let process = config.spec.process().as_ref();
+            let mut process =
+                process.cloned().ok_or_else(|| Error::user("the container's process is not known"))?;
+            process.set_terminal(Some(false)).set_args(None).set_console_size(None);
+            let text = config.seccomp.as_deref();
+            let seccomp = text.map(|text| seccomp::filter(&host.layout.seccomp_cache(), text));
+            let surroundings = Surroundings {
+                seccomp: seccomp.transpose()?,
+                terminal: None,
+                stdio: None,
+                keyring: plan::keyring(&record.id, record.own_keyring),
+                preserved_fds: 0,
+                listen_fds: 0,
+            };
+            // What the user should know of it was said when the container was made.
+            let (process, _warnings) = report::collect(|| process::plan(&process, surroundings));
+            Ok(Self { entrance: Entrance::open(&record, None)?, process: process? })
+        };
+        prepare().context(title)
+    }
+
+    /// Begins to run a command as the container's user, in its directory and with its variables. It is killed when this
+    /// process ends.
+    ///
+    /// # Errors
+    /// When it cannot be cloned. What goes wrong later, [`Entering`] says.
+    pub fn begin(&self, command: &[String], stdio: Stdio) -> Result<Entering> {
+        let process = self.process.for_command(command, stdio)?;
+        self.entrance.enter(process, Some(&ToInit::GoAlong))
+    }
+}
+
+/// The namespaces of init that are not ours, to be joined by one setns(2) with its pidfd.
+fn joinable(process: &ProcessRef, init: &OwnedFd) -> Result<libc::c_int> {
+    const FILES: [(&str, libc::c_int); 6] = [
+        ("mnt", libc::CLONE_NEWNS),
+        ("net", libc::CLONE_NEWNET),
+        ("ipc", libc::CLONE_NEWIPC),
+        ("uts", libc::CLONE_NEWUTS),
+        ("pid", libc::CLONE_NEWPID),
+        ("cgroup", libc::CLONE_NEWCGROUP),
+    ];
+    let mut flags = 0;
+    for (name, flag) in FILES {
+        let inode = |path: String| std::fs::metadata(&path).map(|m| std::os::unix::fs::MetadataExt::ino(&m));
+        let theirs = inode(format!("/proc/{}/ns/{name}", process.pid))
+            .context(|| format!("cannot see the container's {name} namespace"))?;
+        let ours = inode(format!("/proc/self/ns/{name}"))
+            .context(|| format!("cannot see our own {name} namespace"))?;
+        if theirs != ours {
+            flags |= flag;
+        }
+    }
+    // The pidfd is still of the init meant: it was opened before its pid was used, and it has not ended since.
+    pidfd::send_signal(init.as_fd(), 0).context_as(Kind::User, || "container not running")?;
+    Ok(flags)
+}
