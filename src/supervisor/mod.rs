@@ -11,6 +11,7 @@
 //! poll, event_loop     waiting, telling the rules, doing what they say; later: what is to be tried again
 //! crew, ending, output the containers and their streams
 //! sandbox              replacing a keeper or a pause that died
+//! attempt              running a probe or a hook once
 //! runtime_spec         from a manifest and an image to the spec of a container
 //! outcome, adopt       how a container ended, whoever was its parent; going on after a supervisor that was killed
 //! ```
@@ -20,6 +21,7 @@
 //! goes on. When the pod has ended it says so to the keeper, and both are gone.
 
 mod adopt;
+pub mod attempt;
 mod birth;
 pub mod control;
 mod crew;
