@@ -55,7 +55,10 @@ use spawn::{Birth, Identity};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How often a supervisor that nobody has asked for anything yet looks whether its pod is still there.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// Becomes the supervisor that the words behind [`spawn::SUPERVISOR`] speak of, until its pod has ended.
 ///
@@ -96,7 +99,13 @@ pub fn main(words: &[OsString]) -> Result<()> {
         // The sandbox is made at the same time, and stands when somebody wants something of us.
         let poll = Poll::new()?;
         poll.add(&listener, Source::Listener, Trigger::Level)?;
-        while poll.wait(None)?.is_empty() {}
+        while poll.wait(Some(LOOK_AROUND))?.is_empty() {
+            // Deleted before anybody wanted anything, perhaps while its keeper was starting us.
+            if atomic::read(&directory, layout::pod::RECORD)?.is_none() {
+                keeper.quit()?;
+                return Err(Error::not_found("the pod is gone"));
+            }
+        }
     }
     let supervised = supervise(identity, keeper, held.into_iter().collect(), listener);
     drop(lock);
