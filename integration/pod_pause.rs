@@ -150,8 +150,10 @@ fn pause_survives_signals_from_its_own_namespace(t: &Test) {
 fn half_written_pod_record_can_be_deleted(t: &Test) {
     let podrun = t.podrun();
     let volume = ["--volume", "d=emptyDir,medium=Memory"];
-    // In the usual place, and where only the record knows: the group is found by its name.
-    for parent in ["/podrun".to_owned(), pods::pod_parent()] {
+    // In the usual place, and where only the record knows: the group is found by its name; and with no record at all.
+    for (parent, removed) in
+        [("/podrun".to_owned(), false), (pods::pod_parent(), false), ("/podrun".to_owned(), true)]
+    {
         let words = [&["pod", "create", "p", "--cgroup-parent", &parent], &volume[..]].concat();
         let uid = podrun.run(&words).ok().stdout.trim().to_owned();
         let pause = podrun.pause_pid("p");
@@ -163,6 +165,9 @@ fn half_written_pod_record_can_be_deleted(t: &Test) {
             let out = podrun.run(&["pod", "state", "p"]);
             assert!(out.code() <= 1, "{out:?}");
             podrun.run(&["pod", "list"]).ok();
+        }
+        if removed {
+            std::fs::remove_file(&record).expect("to remove it");
         }
         podrun.remove_pod("p");
         assert!(!proc::lives(pause), "{parent}");

@@ -230,8 +230,13 @@ impl Pod {
         Paths::recorded(&self.layout, &record.uid, &record.data_directory)
     }
 
+    /// Whether there may be more of the pod than its record tells: what cannot be read, or was removed by somebody.
     fn is_damaged(&self) -> bool {
-        matches!(self.content, Content::Damaged(_))
+        match &self.content {
+            Content::Record(_) => false,
+            Content::Missing => self.uid.as_ref().is_some_and(|uid| self.layout.pod(uid).is_dir()),
+            Content::Damaged(_) => true,
+        }
     }
 
     /// The record as it was when the pod was opened.
