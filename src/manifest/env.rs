@@ -56,10 +56,26 @@ pub(super) fn words(
 ) -> Vec<String> {
     let known = variables.iter().enumerate().map(|(index, (name, _))| (name.clone(), index)).collect();
     let variables = Variables { all: variables, known: &known };
+    gather(field, report, |item, report| expand_field(item, &variables, report))
+}
+
+/// Reads the command of a hook, whose words stay as they are.
+pub(super) fn plain_words(field: &Field<'_>, report: &mut Report<'_>) -> Vec<String> {
+    gather(field, report, |item, report| {
+        let word = item.text();
+        bounded_word(item, (word.len() < LONGEST).then(|| word.to_owned()), report)
+    })
+}
+
+fn gather(
+    field: &Field<'_>,
+    report: &mut Report<'_>,
+    read: impl Fn(&Field<'_>, &mut Report<'_>) -> Option<String>,
+) -> Vec<String> {
     let mut words = Vec::new();
     let mut bytes = 0;
     for item in field.items() {
-        let Some(word) = expand_field(&item, &variables, report) else { break };
+        let Some(word) = read(&item, report) else { break };
         bytes += word.len() + 1;
         if bytes > MOST_BYTES {
             report.wrong(&field.path, format!("Too long: may not be more than {MOST_BYTES} bytes"));
@@ -83,11 +99,15 @@ impl Variables<'_> {
 }
 
 fn expand_field(field: &Field<'_>, variables: &Variables<'_>, report: &mut Report<'_>) -> Option<String> {
-    let expanded = expand(field.text(), |name| variables.get(name));
-    if expanded.is_none() {
+    bounded_word(field, expand(field.text(), |name| variables.get(name)), report)
+}
+
+/// Passes a word on; says where there is none, since it is too long.
+fn bounded_word(field: &Field<'_>, word: Option<String>, report: &mut Report<'_>) -> Option<String> {
+    if word.is_none() {
         report.wrong(&field.path, format!("Too long: may not be more than {} bytes", LONGEST - 1));
     }
-    expanded
+    word
 }
 
 /// Replaces `$(NAME)`. `$$` is a dollar sign, so that `$$(NAME)` stays as `$(NAME)`; what `get` does not know stays as it

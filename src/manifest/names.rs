@@ -78,6 +78,16 @@ pub(super) fn port_name(text: &str) -> Verdict {
     must(!text.starts_with('-') && !text.ends_with('-'), "must not begin or end with a hyphen")
 }
 
+/// A name of a header of HTTP.
+pub(super) fn header_name(text: &str) -> Verdict {
+    let good = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    must(
+        good,
+        "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for \
+         validation is '[-A-Za-z0-9]+')",
+    )
+}
+
 /// A variable's name.
 pub(super) fn env_name(text: &str) -> Verdict {
     let good = text.chars().all(|c| (' '..='~').contains(&c) && c != '=');
@@ -99,7 +109,7 @@ mod tests {
     fn names() {
         let long = "x".repeat(64);
         type Row<'a> = (&'a str, fn(&str) -> Verdict, &'a str);
-        let table: [Row<'_>; 24] = [
+        let table: [Row<'_>; 27] = [
             ("web-1", dns_label, ""),
             ("Web", dns_label, "a lowercase RFC 1123 label must consist "),
             ("a.b", dns_label, "a lowercase RFC 1123 label must consist "),
@@ -122,6 +132,9 @@ mod tests {
             ("8080", port_name, "must contain at least one letter (a-z)"),
             ("a--b", port_name, "must not contain consecutive hyphens"),
             ("a-", port_name, "must not begin or end with a hyphen"),
+            ("X-Real-2", header_name, ""),
+            ("X: y", header_name, "a valid HTTP header must consist of alph"),
+            ("", header_name, "a valid HTTP header must consist of alph"),
             ("MY.VAR x", env_name, ""),
             ("A=B", env_name, "a valid environment variable name must c"),
         ];

@@ -6,11 +6,15 @@ use crate::manifest::names;
 use crate::manifest::report::Report;
 use crate::manifest::volumes;
 use crate::model::ids::{PodName, PodNamespace};
-use crate::model::podspec::{PodSpec, RestartPolicy};
+use crate::model::podspec::{ContainerSpec, PodSpec, RestartPolicy, Role};
 use std::collections::{BTreeMap, HashSet};
 
 /// Most containers a pod may have: each has its processes, its mounts and its log.
 const MOST_CONTAINERS: usize = 128;
+/// Longest path the kernel takes, with the byte that ends it.
+const PATH_MAX: usize = 4096;
+/// Kubernetes' bound for a deadline.
+const MOST_SECONDS: u64 = 0x7fff_ffff;
 /// Kubernetes' bound for all keys and values together.
 const MOST_ANNOTATION_BYTES: usize = 256 << 10;
 
@@ -40,9 +44,17 @@ pub(super) fn build(
             format!("Invalid value: {}: must be greater than or equal to 0", shown(&grace)),
         );
     }
+    let active_deadline_seconds = deadline(&spec.get("activeDeadlineSeconds"), report);
     let volumes = volumes::volumes(&spec.get("volumes"), report);
     let host_network = spec.get("hostNetwork").is_true();
-    let containers = containers(&spec, host_network, &volumes, report);
+    let context = container::Pod {
+        host_network,
+        has_os: has_os(&spec.get("os"), report),
+        grace_seconds,
+        volumes: &volumes,
+        security: spec.get("securityContext"),
+    };
+    let (init_containers, containers) = containers(&spec, &context, report);
     let policies = [
         ("Always", RestartPolicy::Always),
         ("OnFailure", RestartPolicy::OnFailure),
@@ -59,7 +71,9 @@ pub(super) fn build(
         restart_policy,
         termination_grace_period_seconds: grace_seconds?,
         volumes: volumes.specs,
+        init_containers,
         containers,
+        active_deadline_seconds,
         accepted_fields,
         ..PodSpec::new(name?, namespace?)
     })
@@ -107,8 +121,13 @@ pub(super) fn shown(field: &Field<'_>) -> String {
 
 /// One of some words; `None` where it is not there or none of them, which is said.
 pub(super) fn choice<T: Copy>(field: &Field<'_>, known: &[(&str, T)], report: &mut Report<'_>) -> Option<T> {
-    let text = field.filled()?;
-    let found = known.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+    field.filled()?;
+    one_of(field, known, report)
+}
+
+/// As [`choice`], where one must be there.
+pub(super) fn one_of<T: Copy>(field: &Field<'_>, known: &[(&str, T)], report: &mut Report<'_>) -> Option<T> {
+    let found = known.iter().find(|(word, _)| *word == field.text()).map(|(_, value)| *value);
     if found.is_none() {
         let words: Vec<String> = known.iter().map(|(word, _)| format!("{word:?}")).collect();
         report.wrong(
@@ -117,6 +136,19 @@ pub(super) fn choice<T: Copy>(field: &Field<'_>, known: &[(&str, T)], report: &m
         );
     }
     found
+}
+
+/// A path that must be absolute; `None` where it is not there or wrong, which is said.
+pub(super) fn absolute(field: &Field<'_>, report: &mut Report<'_>) -> Option<String> {
+    let text = field.filled()?;
+    if !text.starts_with('/') {
+        report.wrong(&field.path, format!("Invalid value: {}: must be an absolute path", shown(field)));
+    } else if text.len() >= PATH_MAX {
+        report.wrong(&field.path, format!("Too long: may not be more than {} bytes", PATH_MAX - 1));
+    } else {
+        return Some(text.to_owned());
+    }
+    None
 }
 
 /// Refuses a list that is longer than podrun takes.
@@ -160,30 +192,62 @@ fn owned(field: &Field<'_>) -> BTreeMap<String, String> {
     field.entries().into_iter().map(|(key, value)| (key.to_owned(), value.text().to_owned())).collect()
 }
 
+/// Reads `activeDeadlineSeconds`.
+fn deadline(field: &Field<'_>, report: &mut Report<'_>) -> Option<u64> {
+    let number = field.int()?;
+    let seconds = u64::try_from(number).ok().filter(|seconds| (1..=MOST_SECONDS).contains(seconds));
+    if seconds.is_none() {
+        let must = format!("must be between 1 and {MOST_SECONDS}, inclusive");
+        report.wrong(&field.path, format!("Invalid value: {number}: {must}"));
+    }
+    seconds
+}
+
+/// Checks `os`; whether it is there.
+fn has_os(field: &Field<'_>, report: &mut Report<'_>) -> bool {
+    let name = field.get("name");
+    if field.is_set() && name.filled().is_none() {
+        report.wrong(&name.path, "Required value: cannot be empty");
+    }
+    if choice(&name, &[("linux", false), ("windows", true)], report) == Some(true) {
+        report.unsupported(&name.path, "windows", Some("podrun runs containers of Linux: set it to linux"));
+    }
+    name.filled().is_some()
+}
+
 fn containers(
     spec: &Field<'_>,
-    host_network: bool,
-    volumes: &volumes::Volumes,
+    pod: &container::Pod<'_>,
     report: &mut Report<'_>,
-) -> Vec<crate::model::podspec::ContainerSpec> {
-    let field = spec.get("containers");
-    let items = field.items();
+) -> (Vec<ContainerSpec>, Vec<ContainerSpec>) {
+    let (init_field, field) = (spec.get("initContainers"), spec.get("containers"));
+    let (init_items, items) = (init_field.items(), field.items());
     if items.is_empty() {
         report.wrong(&field.path, "Required value");
     }
-    if !bounded(&field, MOST_CONTAINERS, report) {
-        return Vec::new();
+    let room = MOST_CONTAINERS.saturating_sub(items.len());
+    if !bounded(&field, MOST_CONTAINERS, report) || !bounded(&init_field, room, report) {
+        return (Vec::new(), Vec::new());
     }
-    let context = container::Pod { host_network, volumes, security: spec.get("securityContext") };
     let mut names = HashSet::new();
-    let mut host_ports = HashSet::new();
-    let mut built = Vec::with_capacity(items.len());
-    for item in items {
+    let mut check_name = |item: &Field<'_>, report: &mut Report<'_>| {
         let name = item.get("name");
-        if name.filled().is_some_and(|text| !names.insert(text)) {
+        if name.filled().is_some_and(|text| !names.insert(text.to_owned())) {
             report.wrong(&name.path, format!("Duplicate value: {}", shown(&name)));
         }
-        built.extend(container::build(&item, &context, &mut host_ports, report));
+    };
+    let mut host_ports = HashSet::new();
+    let mut containers = Vec::with_capacity(items.len());
+    for item in items {
+        check_name(&item, report);
+        containers.extend(container::build(&item, Role::App, pod, &mut host_ports, report));
     }
-    built
+    let mut init_containers = Vec::with_capacity(init_items.len());
+    for item in init_items {
+        check_name(&item, report);
+        let role = if item.get("restartPolicy").text() == "Always" { Role::Sidecar } else { Role::Init };
+        // Each takes ports of its own: they run one after another.
+        init_containers.extend(container::build(&item, role, pod, &mut HashSet::new(), report));
+    }
+    (init_containers, containers)
 }

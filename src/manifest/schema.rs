@@ -14,6 +14,8 @@ pub(super) enum Class {
     Cluster,
     /// A node does, and podrun not yet: refused, unless the value asks for nothing.
     Unsupported(Unset),
+    /// As unsupported, until the supervisor acts by what is already read and checked.
+    Upcoming(Unset),
     /// Whoever honours what holds it.
     Part,
 }
@@ -116,21 +118,26 @@ pub(super) const fn unsupported(name: &'static str, kind: Kind, unset: Unset) ->
     Field { name, class: Class::Unsupported(unset), kind }
 }
 
+/// A row of a field that is read and checked but not acted by yet.
+pub(super) const fn upcoming(name: &'static str, kind: Kind, unset: Unset) -> Field {
+    Field { name, class: Class::Upcoming(unset), kind }
+}
+
 /// A row of a field that is of the class of what holds it.
 pub(super) const fn part(name: &'static str, kind: Kind) -> Field {
     Field { name, class: Class::Part, kind }
 }
 
-/// Types whose fields are of the class of what holds them: `NAME "Name" { field: Kind, ... }`.
-macro_rules! parts {
-    ($($ident:ident $name:literal { $($field:ident: $kind:expr),* $(,)? })*) => {
+/// Types whose fields are all of one class, `honoured` or `part`: `class; NAME "Name" { field: Kind, ... }`.
+macro_rules! types {
+    ($class:ident; $($ident:ident $name:literal { $($field:ident: $kind:expr),* $(,)? })*) => {
         $(pub(super) static $ident: $crate::manifest::schema::Type = $crate::manifest::schema::Type {
             name: $name,
-            fields: &[$($crate::manifest::schema::part(stringify!($field), $kind)),*],
+            fields: &[$($crate::manifest::schema::$class(stringify!($field), $kind)),*],
         };)*
     };
 }
-pub(super) use parts;
+pub(super) use types;
 
 /// The one of `names` that `name` is most like, if it is like any.
 pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {

@@ -2,7 +2,7 @@
 
 use crate::manifest::field::Field;
 use crate::manifest::names;
-use crate::manifest::pod::{bounded, choice, named, shown};
+use crate::manifest::pod::{absolute, bounded, choice, named, shown};
 use crate::manifest::report::Report;
 use crate::model::ids::VolumeName;
 use crate::model::quantity;
@@ -13,8 +13,6 @@ use std::path::PathBuf;
 
 /// Most volumes of a pod, and most mounts of a container.
 const MOST: usize = 256;
-/// Longest path the kernel takes, with the byte that ends it.
-const PATH_MAX: usize = 4096;
 
 /// A pod's volumes.
 #[derive(Debug, Default)]
@@ -104,19 +102,10 @@ fn host_path(field: &Field<'_>, report: &mut Report<'_>) -> Option<VolumeSource>
 
 /// A required path that is absolute and not longer than the kernel takes.
 fn path_is_good(field: &Field<'_>, report: &mut Report<'_>) -> bool {
-    let Some(text) = field.filled() else {
+    if field.filled().is_none() {
         report.wrong(&field.path, "Required value");
-        return false;
-    };
-    if !text.starts_with('/') {
-        report.wrong(&field.path, format!("Invalid value: {}: must be an absolute path", shown(field)));
-        return false;
     }
-    if text.len() >= PATH_MAX {
-        report.wrong(&field.path, format!("Too long: may not be more than {} bytes", PATH_MAX - 1));
-        return false;
-    }
-    true
+    absolute(field, report).is_some()
 }
 
 /// A quantity that may not be negative; `None` where it is not there or wrong.

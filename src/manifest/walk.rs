@@ -20,8 +20,9 @@ pub(super) struct Walked {
 }
 
 /// Walks a Pod.
-pub(super) fn walk(root: &Node, report: &mut Report<'_>) -> Walked {
-    let mut walk = Walk { report, accepted: Vec::new(), is_sound: true, token_volumes: token_volumes(root) };
+pub(super) fn walk(root: &Node, upcoming: bool, report: &mut Report<'_>) -> Walked {
+    let token_volumes = token_volumes(root);
+    let mut walk = Walk { report, accepted: Vec::new(), is_sound: true, token_volumes, upcoming };
     let root = walk.object(&fields::POD, root, "", true);
     Walked { root, accepted: walk.accepted, is_sound: walk.is_sound }
 }
@@ -53,6 +54,8 @@ struct Walk<'w, 'r> {
     accepted: Vec<String>,
     is_sound: bool,
     token_volumes: HashSet<String>,
+    /// Whether upcoming fields are honoured.
+    upcoming: bool,
 }
 
 impl Walk<'_, '_> {
@@ -115,7 +118,8 @@ impl Walk<'_, '_> {
                 }
                 false
             }
-            Class::Unsupported(unset) => {
+            Class::Upcoming(_) if self.upcoming => true,
+            Class::Unsupported(unset) | Class::Upcoming(unset) => {
                 if !unset.holds(node) {
                     self.report.unsupported(path, "", hint(field.name));
                 }

@@ -1,9 +1,10 @@
 //! What schedulers, controllers and the API server read.
 
 use crate::manifest::schema::Kind::{Any, Bool, Int32, Int64, Object, Objects, Text, TextMap, Texts, Time};
-use crate::manifest::schema::parts;
+use crate::manifest::schema::types;
 
-parts! {
+types! {
+    part;
     AFFINITY "Affinity" {
         nodeAffinity: Object(&NODE_AFFINITY), podAffinity: Object(&POD_AFFINITY),
         podAntiAffinity: Object(&POD_ANTI_AFFINITY),

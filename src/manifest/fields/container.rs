@@ -1,12 +1,12 @@
 //! Containers.
 
-use crate::manifest::fields::actions::{
-    CONTAINER_RESIZE_POLICY, CONTAINER_RESTART_RULE, ENV_FROM_SOURCE, ENV_VAR_SOURCE, LIFECYCLE, PROBE,
-    RESOURCE_CLAIM, VOLUME_DEVICE,
+use crate::manifest::fields::actions::{CONTAINER_RESTART_RULE, LIFECYCLE, PROBE};
+use crate::manifest::fields::container_parts::{
+    CONTAINER_RESIZE_POLICY, ENV_FROM_SOURCE, ENV_VAR_SOURCE, RESOURCE_CLAIM, VOLUME_DEVICE,
 };
 use crate::manifest::fields::security::SECURITY_CONTEXT;
 use crate::manifest::schema::Kind::{Bool, Int32, Object, Objects, QuantityMap, Text, Texts};
-use crate::manifest::schema::{Type, Unset, honoured, unsupported};
+use crate::manifest::schema::{Type, Unset, honoured, unsupported, upcoming};
 use crate::manifest::tree::Node;
 
 pub(super) static CONTAINER: Type = Type {
@@ -26,17 +26,17 @@ pub(super) static CONTAINER: Type = Type {
         honoured("tty", Bool),
         honoured("volumeMounts", Objects(&VOLUME_MOUNT)),
         honoured("workingDir", Text),
+        upcoming("lifecycle", Object(&LIFECYCLE), Unset::Empty),
+        upcoming("livenessProbe", Object(&PROBE), Unset::Null),
+        upcoming("readinessProbe", Object(&PROBE), Unset::Null),
+        upcoming("restartPolicy", Text, Unset::Null),
+        upcoming("restartPolicyRules", Objects(&CONTAINER_RESTART_RULE), Unset::Empty),
+        upcoming("startupProbe", Object(&PROBE), Unset::Null),
+        upcoming("terminationMessagePath", Text, Unset::OneOf(&["/dev/termination-log", ""])),
+        upcoming("terminationMessagePolicy", Text, Unset::OneOf(&["File", ""])),
         unsupported("envFrom", Objects(&ENV_FROM_SOURCE), Unset::Empty),
-        unsupported("lifecycle", Object(&LIFECYCLE), Unset::Empty),
-        unsupported("livenessProbe", Object(&PROBE), Unset::Null),
-        unsupported("readinessProbe", Object(&PROBE), Unset::Null),
         // The API server writes NotRequired beside every resource.
         unsupported("resizePolicy", Objects(&CONTAINER_RESIZE_POLICY), Unset::If(resizes_in_place)),
-        unsupported("restartPolicy", Text, Unset::Null),
-        unsupported("restartPolicyRules", Objects(&CONTAINER_RESTART_RULE), Unset::Empty),
-        unsupported("startupProbe", Object(&PROBE), Unset::Null),
-        unsupported("terminationMessagePath", Text, Unset::OneOf(&["/dev/termination-log", ""])),
-        unsupported("terminationMessagePolicy", Text, Unset::OneOf(&["File", ""])),
         unsupported("volumeDevices", Objects(&VOLUME_DEVICE), Unset::Empty),
     ],
 };

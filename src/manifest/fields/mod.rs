@@ -3,6 +3,7 @@
 mod actions;
 mod cluster;
 mod container;
+mod container_parts;
 mod pod;
 mod security;
 mod volume;

@@ -1,19 +1,18 @@
 //! The Pod itself.
 
-use crate::manifest::fields::actions::EPHEMERAL_CONTAINER;
 use crate::manifest::fields::cluster::{
     AFFINITY, EVICTION_RESPONDER, MANAGED_FIELDS_ENTRY, OWNER_REFERENCE, POD_SCHEDULING_GATE,
     POD_SCHEDULING_GROUP, TOLERATION, TOPOLOGY_SPREAD_CONSTRAINT,
 };
 use crate::manifest::fields::container::{CONTAINER, RESOURCE_REQUIREMENTS};
+use crate::manifest::fields::container_parts::EPHEMERAL_CONTAINER;
 use crate::manifest::fields::security::POD_SECURITY_CONTEXT;
 use crate::manifest::fields::volume::VOLUME;
 use crate::manifest::fields::volume_kinds::LOCAL_OBJECT_REFERENCE;
 use crate::manifest::schema::Kind::{
     Any, Bool, Int32, Int64, Object, Objects, QuantityMap, Text, TextMap, Texts, Time,
 };
-use crate::manifest::schema::{Type, Unset, cluster, honoured, parts, unsupported};
-use crate::manifest::tree::Node;
+use crate::manifest::schema::{Type, Unset, cluster, honoured, types, unsupported, upcoming};
 
 pub(in crate::manifest) static POD: Type = Type {
     name: "Pod",
@@ -54,11 +53,14 @@ static POD_SPEC: Type = Type {
         honoured("containers", Objects(&CONTAINER)),
         honoured("hostNetwork", Bool),
         honoured("hostname", Text),
+        honoured("os", Object(&POD_OS)), // linux; another is refused
         honoured("restartPolicy", Text),
         honoured("securityContext", Object(&POD_SECURITY_CONTEXT)),
         honoured("shareProcessNamespace", Bool),
         honoured("terminationGracePeriodSeconds", Int64),
         honoured("volumes", Objects(&VOLUME)),
+        upcoming("activeDeadlineSeconds", Int64, Unset::Null),
+        upcoming("initContainers", Objects(&CONTAINER), Unset::Empty),
         cluster("affinity", Object(&AFFINITY)),
         cluster("automountServiceAccountToken", Bool),
         cluster("enableServiceLinks", Bool),
@@ -77,7 +79,6 @@ static POD_SPEC: Type = Type {
         cluster("serviceAccountName", Text),
         cluster("tolerations", Objects(&TOLERATION)),
         cluster("topologySpreadConstraints", Objects(&TOPOLOGY_SPREAD_CONSTRAINT)),
-        unsupported("activeDeadlineSeconds", Int64, Unset::Null),
         unsupported("dnsConfig", Object(&POD_DNS_CONFIG), Unset::Empty),
         // Without a cluster's DNS all three mean the host's resolv.conf, as for a kubelet that was given no clusterDNS.
         unsupported("dnsPolicy", Text, Unset::OneOf(&["ClusterFirst", "ClusterFirstWithHostNet", "Default"])),
@@ -87,8 +88,6 @@ static POD_SPEC: Type = Type {
         unsupported("hostPID", Bool, Unset::Bool(false)),
         unsupported("hostUsers", Bool, Unset::Bool(true)),
         unsupported("hostnameOverride", Text, Unset::Null),
-        unsupported("initContainers", Objects(&CONTAINER), Unset::Empty),
-        unsupported("os", Object(&POD_OS), Unset::If(is_linux)),
         unsupported("overhead", QuantityMap, Unset::Empty),
         unsupported("readinessGates", Objects(&POD_READINESS_GATE), Unset::Empty),
         unsupported("resourceClaims", Objects(&POD_RESOURCE_CLAIM), Unset::Empty),
@@ -99,19 +98,20 @@ static POD_SPEC: Type = Type {
     ],
 };
 
-parts! {
+types! {
+    part;
     HOST_ALIAS "HostAlias" { hostnames: Texts, ip: Text }
     POD_DNS_CONFIG "PodDNSConfig" {
         nameservers: Texts, options: Objects(&POD_DNS_CONFIG_OPTION), searches: Texts,
     }
     POD_DNS_CONFIG_OPTION "PodDNSConfigOption" { name: Text, value: Text }
-    POD_OS "PodOS" { name: Text }
     POD_READINESS_GATE "PodReadinessGate" { conditionType: Text }
     POD_RESOURCE_CLAIM "PodResourceClaim" {
         name: Text, resourceClaimName: Text, resourceClaimTemplateName: Text,
     }
 }
 
-fn is_linux(os: &Node) -> bool {
-    os.get("name").and_then(Node::text) == Some("linux")
+types! {
+    honoured;
+    POD_OS "PodOS" { name: Text }
 }

@@ -1,7 +1,7 @@
 //! Security contexts of pods and containers.
 
 use crate::manifest::schema::Kind::{Bool, Int64, Ints64, Object, Objects, Text, Texts};
-use crate::manifest::schema::{Type, Unset, honoured, parts, unsupported};
+use crate::manifest::schema::{Type, Unset, honoured, types, unsupported};
 use crate::manifest::tree::Node;
 
 pub(super) static POD_SECURITY_CONTEXT: Type = Type {
@@ -48,7 +48,8 @@ pub(super) static CAPABILITIES: Type =
 pub(super) static SECCOMP_PROFILE: Type =
     Type { name: "SeccompProfile", fields: &[honoured("localhostProfile", Text), honoured("type", Text)] };
 
-parts! {
+types! {
+    part;
     APP_ARMOR_PROFILE "AppArmorProfile" { localhostProfile: Text, type: Text }
     SE_LINUX_OPTIONS "SELinuxOptions" { level: Text, role: Text, type: Text, user: Text }
     SYSCTL "Sysctl" { name: Text, value: Text }

@@ -1,12 +1,13 @@
 //! The kinds of volumes that podrun has not got yet.
 
-use crate::manifest::fields::actions::{OBJECT_FIELD_SELECTOR, RESOURCE_FIELD_SELECTOR};
 use crate::manifest::fields::cluster::LABEL_SELECTOR;
+use crate::manifest::fields::container_parts::{OBJECT_FIELD_SELECTOR, RESOURCE_FIELD_SELECTOR};
 use crate::manifest::fields::pod::OBJECT_META;
 use crate::manifest::schema::Kind::{Bool, Int32, Int64, Object, Objects, QuantityMap, Text, TextMap, Texts};
-use crate::manifest::schema::parts;
+use crate::manifest::schema::types;
 
-parts! {
+types! {
+    part;
     AWS_ELASTIC_BLOCK_STORE_VOLUME_SOURCE "AWSElasticBlockStoreVolumeSource" {
         fsType: Text, partition: Int32, readOnly: Bool, volumeID: Text,
     }

@@ -1,7 +1,6 @@
 //! Text made to break the reader.
 
-use super::{LENIENT, STRICT, refused, with};
-use crate::manifest::read;
+use super::{LENIENT, STRICT, read, refused, with};
 
 #[test]
 fn mutations_never_panic_and_always_name_a_line() {

@@ -4,7 +4,7 @@ use super::{refused, with};
 
 #[test]
 fn all_problems_are_told_at_once() {
-    let text = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: Shop\nspec:\n  restartPolicy: Sometimes\n  containers:\n  - name: web\n    livenessProbe: {tcpSocket: {port: 80}}\n    volumeMounts:\n    - name: dta\n      mountPath: data\n";
+    let text = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: Shop\nspec:\n  restartPolicy: Sometimes\n  containers:\n  - name: web\n    envFrom: [{prefix: A}]\n    volumeMounts:\n    - name: dta\n      mountPath: data\n";
     let want = "Pod \"Shop\" is invalid:
   shop.yaml:4:3: metadata.name: Invalid value: \"Shop\": a lowercase RFC 1123 subdomain must consist";
     let error = refused(text);
@@ -12,7 +12,7 @@ fn all_problems_are_told_at_once() {
     for line in [
         "  shop.yaml:6:3: spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
         "  shop.yaml:8:5: spec.containers[0].image: Required value",
-        "  shop.yaml:9:5: spec.containers[0].livenessProbe: not supported yet (leave it out, or run without it by --ignore-unsupported)",
+        "  shop.yaml:9:5: spec.containers[0].envFrom: not supported yet (write the variables as name and value)",
         "  shop.yaml:11:7: spec.containers[0].volumeMounts[0].name: Not found: \"dta\" (name one of spec.volumes, or add it there)",
         "  shop.yaml:12:7: spec.containers[0].volumeMounts[0].mountPath: Invalid value: \"data\": must be an absolute path",
     ] {

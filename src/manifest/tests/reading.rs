@@ -1,8 +1,8 @@
 //! What becomes of good manifests.
 
 use super::table::full_pod;
-use super::{LENIENT, STRICT, one, with};
-use crate::manifest::{LARGEST, read};
+use super::{LENIENT, STRICT, one, read, with};
+use crate::manifest::LARGEST;
 use crate::model::podspec::{ImagePullPolicy, PodSpec, RestartPolicy, SeccompProfile};
 use crate::model::volume::{Medium, VolumeSource};
 use serde_json::json;
