@@ -201,7 +201,7 @@ fn create_start_stop_delete(t: &Test) {
     assert_eq!(status["phase"], "Failed", "{status}");
     let code = |index: usize| status["containerStatuses"][index]["state"]["terminated"]["exitCode"].clone();
     assert_eq!((code(0), code(1)), (json!(3), json!(0)), "{status}");
-    podrun.run(&["pod", "start", "shop"]).refused(&["cannot start pod \"shop\""]);
+    podrun.run(&["pod", "start", "shop"]).refused(&["cannot start pod \"shop\": it has ended (Failed)"]);
     assert_eq!(podrun.logs("shop", "app"), "up\nbye\n");
     podrun.run(&["pod", "delete", "pods/shop"]).ok();
     podrun.run(&["pod", "start", "shop"]).refused(&["pods \"shop\" not found"]);

@@ -66,7 +66,9 @@ impl ExecArgs {
             // Its place is /dev/null's from here on.
             drop(inherit::take(0).context(|| "cannot open /dev/null")?);
         }
-        let request = ExecRequest { args: self.words()?, tty: self.tty, ..ExecRequest::default() };
+        // As Kubernetes' runtimes do: editors and pagers ask for it.
+        let env = if self.tty { vec!["TERM=xterm".to_owned()] } else { Vec::new() };
+        let request = ExecRequest { args: self.words()?, tty: self.tty, env, ..ExecRequest::default() };
         let code = container::exec(&host, &id, &request).context(title)?;
         if code != 0 {
             output::note(&format!("command terminated with exit code {code}"));

@@ -3,6 +3,7 @@
 use super::{PodArgs, pair};
 use crate::cli::{Globals, output};
 use crate::error::{Context, Error, Result};
+use crate::model::status::PodStatus;
 use crate::pod::PodKind;
 use crate::supervisor::control::Request;
 
@@ -29,6 +30,11 @@ impl StartArgs {
         if pod.kind() == PodKind::Bare {
             return Err(Error::user("it is a bare pod, whose containers are started one by one")
                 .hint("podrun start ID"))
+            .context(title);
+        }
+        if let Some(status) = pair::status(&host, &pod)?.filter(PodStatus::has_ended) {
+            return Err(Error::user(format!("it has ended ({:?})", status.phase))
+                .hint(format!("delete it and run it again: podrun pod delete {}", pod.name())))
             .context(title);
         }
         pair::ask(&host, &pod, &Request::Start, None).context(title)?;
