@@ -88,16 +88,18 @@ pub fn ask(host: &Host, pod: &Pod, request: &Request, patience: Option<Duration>
         let asked = ensure(host, pod).and_then(|_| control::ask(&path, request, patience));
         match asked {
             // With nothing left to supervise it does not stay to answer.
-            Err(error) if error.kind() == Kind::Died && is_over(pod, request) => Ok(()),
+            Err(error) if error.kind() == Kind::Died && has_ended(pod) => match request {
+                Request::Stop { .. } | Request::Kill { .. } => Ok(()),
+                _ => Err(Error::user("it has ended").hint("delete it, then make it again")),
+            },
             other => other,
         }
     })
 }
 
-/// Whether the pod has ended, and with it what was asked.
-fn is_over(pod: &Pod, request: &Request) -> bool {
-    matches!(request, Request::Stop { .. } | Request::Kill { .. })
-        && pod.status().is_ok_and(|status| status.is_some_and(|status| status.has_ended()))
+/// Whether the pod has ended for good.
+fn has_ended(pod: &Pod) -> bool {
+    pod.status().is_ok_and(|status| status.is_some_and(|status| status.has_ended()))
 }
 
 /// Tells the supervisor without waiting; the answer is [`control::hear`]d from what is returned, or seen in the status.
