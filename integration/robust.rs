@@ -44,9 +44,10 @@ fn two_hundred_pods_at_once(t: &Test) {
     let count = if is_quick() { 40 } else { 200 };
     let podrun = t.podrun_with_busybox();
     let name = |number: usize| format!("p{number}");
-    let make = |number: usize| {
-        t.manifest(&shell_pod(&name(number), "Always", &[("a", &until_stopped(0)), ("b", &until_stopped(3))]))
-    };
+    // Wakes up for nothing but its end.
+    let patient = "trap 'exit 0' TERM; sleep 300 & wait";
+    let make =
+        |number: usize| t.manifest(&shell_pod(&name(number), "Always", &[("a", patient), ("b", patient)]));
     let files: Vec<String> = (0..count).map(make).collect();
     let all = |command: &(dyn Fn(usize) -> Vec<String> + Sync)| {
         let since = Instant::now();
@@ -227,6 +228,8 @@ fn reboot_clears_manifest_pods(t: &Test) {
     eventually("a log", || pod.logs_of("a").join("0.log").exists().then_some(()));
     // What a boot ends: processes, and mounts.
     let mut processes = vec![pod.keeper(), pod.supervisor(), pod.init("a"), pod.pause()];
+    // Lest one replaces the other in between.
+    processes.iter().for_each(|pid| kill(Pid::from_raw(*pid), Signal::SIGSTOP).expect("to stop it"));
     processes.iter().for_each(|pid| slay(*pid));
     processes.retain(|pid| within(5, || (!proc::lives(*pid)).then_some(())).is_none());
     assert_eq!(processes, [0; 0]);

@@ -149,8 +149,8 @@ fn keeper_killed(t: &Test) {
 fn kill_pair(pod: &Supervised<'_>) {
     let pair = [pod.supervisor(), pod.keeper()];
     // Lest one replaces the other in between.
-    pair.map(|pid| kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("to stop it"));
-    pair.map(slay);
+    pair.iter().for_each(|pid| kill(Pid::from_raw(*pid), Signal::SIGSTOP).expect("to stop it"));
+    pair.iter().for_each(|pid| slay(*pid));
     eventually("the end of both", || pair.iter().all(|pid| !proc::lives(*pid)).then_some(()));
     let holders = pod.holders();
     assert!(holders.supervisor.is_none() && holders.keeper.is_none(), "{holders:?}");
