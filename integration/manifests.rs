@@ -172,7 +172,7 @@ fn from_cluster_example(t: &Test) {
 fn faults_are_named_by_line_and_nothing_is_made(t: &Test) {
     let podrun = t.podrun();
     let text = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: Shop\nspec:\n  containers:\n  - name: web\n    imge: nginx\n    \
-                livenessProbe: {tcpSocket: {port: 80}}\n";
+                envFrom: [{prefix: A}]\n";
     let manifest = path_text(&t.file("shop.yaml", text));
     for command in [
         &["pod", "create", "-f", &manifest][..],
@@ -182,7 +182,7 @@ fn faults_are_named_by_line_and_nothing_is_made(t: &Test) {
         podrun.run(command).refused(&[
             "Pod \"Shop\" is invalid",
             "shop.yaml:8:5: spec.containers[0].imge: unknown field of Container (did you mean image?)",
-            "shop.yaml:9:5: spec.containers[0].livenessProbe: not supported yet",
+            "shop.yaml:9:5: spec.containers[0].envFrom: not supported yet",
         ]);
     }
     let syntax = path_text(&t.file("syntax.yaml", "kind: Pod\nspec: a: b\n"));
@@ -213,15 +213,15 @@ fn faults_of_the_host_are_named_by_line(t: &Test) {
 fn unsupported_fields_are_ignored_when_told(t: &Test) {
     let podrun = with_images(t, &["busybox"]);
     let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: shop}\nspec:\n  restartPolicy: Never\n  containers:\n  - name: web\n    \
-                image: busybox\n    command: [echo, hello]\n    startupProbe: {exec: {command: [true]}}\n";
-    let manifest = path_text(&t.file("shop.yaml", text.replace("[true]", "[\"true\"]")));
+                image: busybox\n    command: [echo, hello]\n    volumeDevices: [{name: disk, devicePath: /dev/disk}]\n";
+    let manifest = path_text(&t.file("shop.yaml", text));
     podrun
         .run(&["pod", "run", "--rm", "-f", &manifest])
-        .refused(&["startupProbe: not supported yet", "--ignore-unsupported"]);
+        .refused(&["volumeDevices: not supported yet", "--ignore-unsupported"]);
     let run = podrun.run(&["pod", "run", "--rm", "--ignore-unsupported", "-f", &manifest]).ok();
     assert_eq!(run.stdout, "[web] hello\n");
     assert!(
-        run.stderr.contains("shop.yaml:10: spec.containers[0].startupProbe: not supported yet, ignored"),
+        run.stderr.contains("shop.yaml:10: spec.containers[0].volumeDevices: not supported yet, ignored"),
         "{run:?}"
     );
 }
