@@ -12,10 +12,15 @@
 //! A resumed machine begins at `Unknown`: [`super::Event::Adopted`] or [`super::Event::Removed`] leads out of it. An
 //! event that does not fit the container's stage comes too late to matter, and is ignored.
 
+use super::backoff::{self, Backoff};
+use super::hooks::Hook;
 use super::machine::Machine;
-use super::{Action, Now, Outcome, phase, restart};
-use crate::model::status::{ContainerState, ContainerStatus, EventKind, Terminated};
-use std::time::Duration;
+use super::plan::Plan;
+use super::probes::Asking;
+use super::stop::Kill;
+use super::time::Moment;
+use super::{Action, Now, Outcome, phase};
+use crate::model::status::{ContainerState, ContainerStatus, EventKind, KillCause, Terminated};
 
 /// Where a container is on its way. At most one process of it exists in each, and none in `Absent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,107 +44,126 @@ pub enum Stage {
 /// What the status does not say of a container.
 #[derive(Debug)]
 pub struct Container {
+    /// What its manifest says.
+    pub plan: Plan,
     /// Where it is.
     pub stage: Stage,
-    /// When it is to be made, as soon as it is absent; none if it is not to be made.
-    pub due: Option<Duration>,
+    /// When it is to be made, as soon as it is absent and its turn; none if it is not to be made.
+    pub due: Option<Moment>,
     /// While it is being made: whether it is then started without another word.
     pub at_once: bool,
-    /// When it was started last.
-    pub last_start: Option<Duration>,
-    /// So many attempts in a row failed with `last_failure`.
+    /// What is being made or started is not what the manifest wants any more.
+    pub stale: bool,
+    /// Its crashes.
+    pub backoff: Backoff,
+    /// Its program; while it is `Running`.
+    pub run: Option<Run>,
+    /// So many attempts to make it failed in a row with `last_failure`.
     failures: u32,
     last_failure: String,
 }
 
+/// A program that runs.
+#[derive(Debug)]
+pub struct Run {
+    /// When it was started.
+    pub began: Moment,
+    /// Its postStart hook, while that works: until then it does not count as running.
+    pub post_start: Option<Hook>,
+    /// It is being stopped.
+    pub kill: Option<Kill>,
+    /// By [`crate::model::probe::ProbeKind`].
+    pub probes: [Asking; 3],
+}
+
+impl Run {
+    /// One that was started then.
+    pub fn new(began: Moment) -> Self {
+        Self { began, post_start: None, kill: None, probes: [Asking::default(); 3] }
+    }
+}
+
 impl Container {
     /// One at that stage.
-    pub fn new(stage: Stage) -> Self {
-        Self { stage, due: None, at_once: false, last_start: None, failures: 0, last_failure: String::new() }
+    pub fn new(plan: Plan, stage: Stage) -> Self {
+        Self {
+            plan,
+            stage,
+            due: None,
+            at_once: false,
+            stale: false,
+            backoff: Backoff::default(),
+            run: None,
+            failures: 0,
+            last_failure: String::new(),
+        }
     }
 
-    /// Counts a failed attempt, and says how long to wait with the next. Another failure than the last begins anew.
-    fn failed(&mut self, failure: &str) -> Duration {
+    /// Whether it has, or may have, a process that has not ended.
+    pub fn is_alive(&self) -> bool {
+        !matches!(self.stage, Stage::Absent | Stage::Removing)
+    }
+
+    /// Whether its init waits.
+    pub fn is_waiting_for_start(&self) -> bool {
+        self.stage == Stage::Made
+    }
+
+    /// Counts a failed attempt, and says which in a row it is. Another failure than the last begins anew.
+    fn failed(&mut self, failure: &str) -> u32 {
         if self.last_failure != failure {
             self.failures = 0;
             failure.clone_into(&mut self.last_failure);
         }
         self.failures = self.failures.saturating_add(1);
-        restart::retry_delay(self.failures)
+        self.failures
     }
-}
-
-/// A waiting state.
-pub fn waiting(reason: &str, message: Option<String>) -> ContainerState {
-    ContainerState::Waiting { reason: reason.to_owned(), message }
 }
 
 /// Leaves the present state for another one; how it ended is kept.
 fn change(status: &mut ContainerStatus, state: ContainerState) {
-    let running = state.is_running();
     let before = std::mem::replace(&mut status.state, state);
     if let ContainerState::Terminated(end) = before {
         status.last_state = Some(end);
     }
-    (status.ready, status.started) = (running, running);
+    (status.ready, status.started) = (false, false);
 }
 
 impl Machine {
-    fn edit(&mut self, index: usize) -> &mut ContainerStatus {
-        self.changed = true;
-        &mut self.status.containers[index]
+    /// The number of the present run, or of the last.
+    pub(super) fn run_number(&self, index: usize) -> u32 {
+        self.status.container_at(index).map_or(0, |status| status.restart_count)
     }
 
     /// The number of the container that is made next.
     pub(super) fn next_restart(&self, index: usize) -> u32 {
-        let status = &self.status.containers[index];
-        if status.container_id.is_some() { status.restart_count.saturating_add(1) } else { 0 }
+        let made = self.status.container_at(index).filter(|status| status.container_id.is_some());
+        made.map_or(0, |status| status.restart_count.saturating_add(1))
     }
 
-    pub(super) fn made(
-        &mut self,
-        index: usize,
-        id: String,
-        image_id: String,
-        now: Now,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn wait_for(&mut self, index: usize, reason: &str, message: Option<String>) {
+        change(self.edit(index), ContainerState::Waiting { reason: reason.to_owned(), message });
+    }
+
+    pub(super) fn made(&mut self, index: usize, id: String, image_id: String, now: Now) {
         if self.containers[index].stage != Stage::Making {
             return;
         }
-        let restart_count = self.next_restart(index);
+        let (restart_count, reason) = (self.next_restart(index), self.first_reason());
         let status = self.edit(index);
         status.restart_count = restart_count;
         status.container_id = Some(id);
         status.image_id = Some(image_id);
-        if matches!(status.state, ContainerState::Waiting { .. }) {
-            status.state = waiting("ContainerCreating", None);
-        }
         let pulled = format!("Container image {:?} already present on machine", status.image);
         let created = format!("Created container: {}", status.name);
+        if matches!(status.state, ContainerState::Waiting { .. }) {
+            self.wait_for(index, reason, None);
+        }
         self.note(EventKind::Normal, "Pulled", Some(index), pulled, now);
         self.note(EventKind::Normal, "Created", Some(index), created, now);
-        if self.containers[index].at_once {
-            self.containers[index].stage = Stage::Starting;
-        } else {
-            self.wait(index, out);
-        }
-    }
-
-    /// Its init waits: for the pod's start, or in vain.
-    fn wait(&mut self, index: usize, out: &mut Vec<Action>) {
-        self.containers[index].stage = Stage::Made;
-        if self.stopping.is_some() {
-            self.remove(index, out);
-        } else if self.status.started_at.is_some() {
-            self.go_on(index, out);
-        }
-    }
-
-    /// Lets a waiting init go on.
-    pub(super) fn go_on(&mut self, index: usize, out: &mut Vec<Action>) {
-        self.containers[index].stage = Stage::Starting;
-        out.push(Action::Start { index });
+        let container = &mut self.containers[index];
+        container.failures = 0;
+        container.stage = if container.at_once { Stage::Starting } else { Stage::Made };
     }
 
     pub(super) fn not_made(&mut self, index: usize, reason: &str, message: String, now: Now) {
@@ -147,52 +171,69 @@ impl Machine {
             return;
         }
         self.containers[index].stage = Stage::Absent;
+        self.containers[index].stale = false;
         self.try_again(index, reason, message, now);
     }
 
     /// It waits for the next attempt, the policy notwithstanding: it has never run.
-    fn try_again(&mut self, index: usize, reason: &str, message: String, now: Now) {
+    pub(super) fn try_again(&mut self, index: usize, reason: &str, message: String, now: Now) {
         self.note(EventKind::Warning, "Failed", Some(index), format!("Error: {message}"), now);
-        let delay = self.containers[index].failed(&message);
-        change(self.edit(index), waiting(reason, Some(message)));
-        self.schedule(index, now.monotonic + delay);
+        let failures = self.containers[index].failed(&message);
+        let (delay, reason, message) = if reason != "ErrImagePull" {
+            (backoff::retry_delay(failures), reason, message)
+        } else if failures == 1 {
+            (backoff::pull_delay(failures, &self.settings), reason, message)
+        } else {
+            let image = self.status.container_at(index).map(|status| status.image.as_str());
+            let words = format!("Back-off pulling image {:?}", image.unwrap_or_default());
+            self.note(EventKind::Normal, "BackOff", Some(index), words.clone(), now);
+            let delay = backoff::pull_delay(failures, &self.settings);
+            (delay, "ImagePullBackOff", format!("{words}: ErrImagePull: {message}"))
+        };
+        self.wait_for(index, reason, Some(message));
+        self.schedule(index, Moment::after(delay, now));
     }
 
-    fn schedule(&mut self, index: usize, due: Duration) {
-        self.containers[index].due = self.stopping.is_none().then_some(due);
+    pub(super) fn schedule(&mut self, index: usize, due: Moment) {
+        self.containers[index].due = (!self.is_ending()).then_some(due);
     }
 
     pub(super) fn started(&mut self, index: usize, now: Now, out: &mut Vec<Action>) {
         if self.containers[index].stage != Stage::Starting {
             return;
         }
-        self.containers[index].failures = 0;
-        let status = self.edit(index);
-        let message = format!("Started container {}", status.name);
-        self.note(EventKind::Normal, "Started", Some(index), message, now);
-        self.run(index, now, out);
-    }
-
-    /// Its program runs.
-    fn run(&mut self, index: usize, now: Now, out: &mut Vec<Action>) {
+        let name = self.name(index);
+        self.note(EventKind::Normal, "Started", Some(index), format!("Started container {name}"), now);
         let container = &mut self.containers[index];
-        (container.stage, container.last_start) = (Stage::Running, Some(now.monotonic));
-        let status = self.edit(index);
-        if !status.state.is_running() {
-            change(status, ContainerState::Running { started_at: now.wall });
-        }
-        if self.stopping.is_some() {
-            self.end(index, now, out);
+        container.stage = Stage::Running;
+        container.run = Some(Run::new(Moment::now(now)));
+        if self.is_ending() || self.containers[index].stale {
+            self.runs(index, now);
+            self.kill_unwanted(index, now, out);
+        } else {
+            self.post_start(index, now, out);
         }
     }
 
-    /// Tells a running container that the pod stops.
-    pub(super) fn end(&mut self, index: usize, now: Now, out: &mut Vec<Action>) {
-        let Some(stopping) = &self.stopping else { return };
-        let signal = stopping.signal(now);
-        let message = format!("Stopping container {}", self.status.containers[index].name);
-        self.note(EventKind::Normal, "Killing", Some(index), message, now);
-        out.push(Action::Signal { index, signal });
+    /// It was started while the pod ends, or is not what the manifest wants any more.
+    pub(super) fn kill_unwanted(&mut self, index: usize, now: Now, out: &mut Vec<Action>) {
+        let stale = std::mem::take(&mut self.containers[index].stale);
+        let cause = if self.is_ending() { KillCause::Stop } else { KillCause::Changed };
+        if stale || self.is_ending() {
+            let end = self.grace_end(None, now);
+            self.kill(index, cause, end, now, out);
+        }
+    }
+
+    /// Its program runs, and what follows the start is done.
+    pub(super) fn runs(&mut self, index: usize, now: Now) {
+        let Some(run) = &mut self.containers[index].run else { return };
+        run.post_start = None;
+        let started_at = run.began.wall;
+        if !self.edit(index).state.is_running() {
+            change(self.edit(index), ContainerState::Running { started_at });
+        }
+        self.begin_probes(index, now);
     }
 
     pub(super) fn not_started(&mut self, index: usize, message: String, now: Now, out: &mut Vec<Action>) {
@@ -207,70 +248,62 @@ impl Machine {
         }
         self.remove(index, out);
         self.note(EventKind::Warning, "Failed", Some(index), format!("Error: {message}"), now);
-        let delay = self.containers[index].failed(&message);
         let end = phase::not_started(message.clone(), now.wall);
-        let again = self.stopping.is_none() && restart::wanted(self.policy, end.exit_code);
-        let status = self.edit(index);
-        change(status, ContainerState::Terminated(end));
-        if again {
-            change(status, waiting("RunContainerError", Some(message)));
-            self.schedule(index, now.monotonic + delay);
+        let exit_code = end.exit_code;
+        change(self.edit(index), ContainerState::Terminated(end));
+        if self.by_policy(index, exit_code, None, now) {
+            self.wait_for(index, "RunContainerError", Some(message));
         }
     }
 
-    pub(super) fn exited(
-        &mut self,
-        index: usize,
-        outcome: Outcome,
-        oom: bool,
-        now: Now,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn exited(&mut self, index: usize, end: Exit, now: Now, out: &mut Vec<Action>) {
         match self.containers[index].stage {
             Stage::Unknown | Stage::Absent | Stage::Removing => return,
             Stage::Made => {
-                let how = phase::ended(outcome, oom, None, now.wall);
+                let how = phase::ended(end.outcome, end.oom_killed, None, now.wall);
                 let message = format!("it ended with exit code {} before it was started", how.exit_code);
                 self.try_again(index, "CreateContainerError", message, now);
             }
-            Stage::Making | Stage::Starting | Stage::Running => self.ended(index, outcome, oom, now),
+            Stage::Making | Stage::Starting | Stage::Running => self.ended(index, end, now),
         }
         self.remove(index, out);
     }
 
     /// It has ended: back it comes, if the policy wants it.
-    fn ended(&mut self, index: usize, outcome: Outcome, oom: bool, now: Now) {
+    pub(super) fn ended(&mut self, index: usize, exit: Exit, now: Now) {
+        let run = self.containers[index].run.take();
+        let killed = run.as_ref().and_then(|run| run.kill.as_ref()).map(|kill| kill.cause);
         let status = self.edit(index);
-        let began = match status.state {
-            ContainerState::Running { started_at } => Some(started_at),
+        let began = match (&run, &status.state) {
+            (Some(run), _) => Some(run.began.wall),
+            (None, ContainerState::Running { started_at }) => Some(*started_at),
             _ => None,
         };
-        let end = phase::ended(outcome, oom, began, now.wall);
+        let mut end = phase::ended(exit.outcome, exit.oom_killed, began, now.wall);
+        end.message = exit.message.or(end.message);
         let exit_code = end.exit_code;
-        change(status, ContainerState::Terminated(end));
-        self.by_policy(index, exit_code, now);
-    }
-
-    fn by_policy(&mut self, index: usize, exit_code: i32, now: Now) {
-        if self.stopping.is_some() || !restart::wanted(self.policy, exit_code) {
-            return;
+        let before = std::mem::replace(&mut status.state, ContainerState::Terminated(end));
+        if let ContainerState::Terminated(end) = before.clone() {
+            status.last_state = Some(end);
         }
-        let since_start = self.containers[index].last_start.map(|at| now.monotonic.saturating_sub(at));
-        let delay = restart::delay(since_start);
-        self.schedule(index, now.monotonic + delay);
-        if delay.is_zero() {
-            return;
+        (status.ready, status.started) = (false, false);
+        // What kept it from running is told until it is made again.
+        let told = match before {
+            ContainerState::Waiting { reason, message } if killed == Some(KillCause::PostStart) => {
+                Some((reason, message))
+            }
+            _ => None,
+        };
+        if self.by_policy(index, exit_code, killed, now)
+            && let Some((reason, message)) = told
+        {
+            self.wait_for(index, &reason, message);
         }
-        let name = &self.status.containers[index].name;
-        let message = format!("Back-off restarting failed container {name} in pod {}", self.title);
-        let seconds = delay.as_millis().div_ceil(1000);
-        let state = format!("back-off {seconds}s restarting failed container={name} pod={}", self.title);
-        self.note(EventKind::Warning, "BackOff", Some(index), message, now);
-        change(self.edit(index), waiting("CrashLoopBackOff", Some(state)));
     }
 
     pub(super) fn remove(&mut self, index: usize, out: &mut Vec<Action>) {
-        self.containers[index].stage = Stage::Removing;
+        let container = &mut self.containers[index];
+        (container.stage, container.run) = (Stage::Removing, None);
         out.push(Action::Remove { index });
     }
 
@@ -284,54 +317,80 @@ impl Machine {
             Stage::Absent | Stage::Removing | Stage::Making => {}
             Stage::Unknown => self.nothing_found(index, now),
             Stage::Made => {
-                self.try_again(
-                    index,
-                    "CreateContainerError",
-                    "it was removed before it was started".into(),
-                    now,
-                );
+                let message = "it was removed before it was started".to_owned();
+                self.try_again(index, "CreateContainerError", message, now);
             }
-            Stage::Starting | Stage::Running => self.ended(index, Outcome::Unknown, false, now),
+            Stage::Starting | Stage::Running => self.ended(index, Exit::UNSEEN, now),
         }
     }
+}
 
-    /// A resumed machine's container is not on record: it had ended and was removed, or had not been made yet.
-    fn nothing_found(&mut self, index: usize, now: Now) {
-        match &self.status.containers[index].state {
-            ContainerState::Running { .. } => self.ended(index, Outcome::Unknown, false, now),
-            ContainerState::Terminated(Terminated { exit_code, .. }) => {
-                self.by_policy(index, *exit_code, now)
-            }
-            ContainerState::Waiting { .. } => self.schedule(index, now.monotonic),
-        }
-    }
+/// How an init ended.
+#[derive(Debug)]
+pub struct Exit {
+    /// How.
+    pub outcome: Outcome,
+    /// The kernel killed in its cgroup for want of memory.
+    pub oom_killed: bool,
+    /// Its termination message.
+    pub message: Option<String>,
+}
 
-    /// What a resumed machine's supervisor found on record.
-    pub(super) fn adopted(
+impl Exit {
+    /// Nobody saw it.
+    pub const UNSEEN: Self = Self { outcome: Outcome::Unknown, oom_killed: false, message: None };
+}
+
+/// What comes after an end.
+impl Machine {
+    /// Has it made again if that is wanted; true if that is to be at once.
+    pub(super) fn by_policy(
         &mut self,
         index: usize,
-        (id, restart): (String, u32),
-        started: bool,
+        exit_code: i32,
+        killed: Option<KillCause>,
         now: Now,
-        out: &mut Vec<Action>,
-    ) {
-        if self.containers[index].stage != Stage::Unknown {
-            return;
-        }
-        let status = self.edit(index);
-        if status.container_id.as_ref() != Some(&id) {
-            // It was made, and the supervisor died before it could write that down.
-            (status.container_id, status.restart_count) = (Some(id), restart);
-            change(status, waiting("ContainerCreating", None));
-        }
-        match &status.state {
-            ContainerState::Terminated(Terminated { exit_code, .. }) => {
-                let exit_code = *exit_code;
-                self.by_policy(index, exit_code, now);
-                self.remove(index, out);
+    ) -> bool {
+        let container = &mut self.containers[index];
+        let wanted = match killed {
+            Some(KillCause::Changed) => true,
+            Some(KillCause::Liveness | KillCause::Startup) => {
+                super::restart::wanted_after_probe(&container.plan, exit_code)
             }
-            _ if started => self.run(index, now, out),
-            _ => self.wait(index, out),
+            _ => super::restart::wanted(&container.plan, exit_code),
+        };
+        if self.stopping.is_some() || self.finishing || !wanted {
+            return false;
+        }
+        let wait = match killed {
+            Some(KillCause::Changed) => {
+                container.backoff = Backoff::default();
+                container.due = Some(Moment::now(now));
+                return true;
+            }
+            Some(KillCause::Liveness | KillCause::Startup) => {
+                container.backoff.ended(backoff::End::Stopped, &self.settings, now)
+            }
+            _ => container.backoff.ended(backoff::End::Crash, &self.settings, now),
+        };
+        container.due = Some(wait.due);
+        if wait.delay.is_zero() {
+            return true;
+        }
+        let (name, title) = (self.name(index), &self.title);
+        let message = format!("Back-off restarting failed container {name} in pod {title}");
+        let delay = backoff::in_words(wait.delay);
+        let state = format!("back-off {delay} restarting failed container={name} pod={title}");
+        self.note(EventKind::Warning, "BackOff", Some(index), message, now);
+        self.wait_for(index, "CrashLoopBackOff", Some(state));
+        false
+    }
+
+    /// How it ended, as the status tells it.
+    pub(super) fn end_of(&self, index: usize) -> Option<&Terminated> {
+        match &self.status.container_at(index)?.state {
+            ContainerState::Terminated(end) => Some(end),
+            _ => None,
         }
     }
 }

@@ -4,27 +4,45 @@
 //! clock; the pod's supervisor tells it what happened and when, carries the actions out in order, and reports back.
 //!
 //! ```text
-//! machine     the pod's machine: events in, actions out
-//! containers  the stages that each container goes through
-//! restart     whether a container that ended is made again, and how soon
-//! phase       the pod's phase, and how a container's end is told, in Kubernetes' words
-//! stop        until when a stopping pod is patient
-//! happenings  the bounded list of events that `describe` shows
+//! machine      the pod's machine: events in, actions out
+//! plan         what the rules know of a manifest
+//! containers   the stages that each container goes through
+//! order        init containers, sidecars, containers: whose turn it is
+//! restart      whether a container that ended is made again; backoff: how soon
+//! probes       when probes are asked, and what follows from the answers
+//! hooks        postStart and preStop
+//! stop         stopping a container, or the pod
+//! phase        the pod's phase, and how a container's end is told; conditions: its conditions
+//! summary      a status in the few words of `pod list`
+//! happenings   the bounded list of events that `describe` shows
+//! resume       going on where another supervisor left off; time: moments that outlive one
 //! ```
 //!
-//! Invariants: no container has two processes at one time; nothing is made while the pod stops; [`Action::End`] comes
-//! once, as the last action of all, when nothing of any container is left.
+//! Invariants: no container has two processes at one time; none is made before its turn, and nothing while the pod
+//! stops; none is made again sooner than its back-off allows; nothing is asked of a container that does not run;
+//! [`Action::End`] comes once, as the last action of all, when nothing of any container is left.
 
+mod backoff;
+mod conditions;
 mod containers;
 mod happenings;
+mod hooks;
 mod machine;
+mod order;
 mod phase;
+mod plan;
+mod probes;
 mod restart;
+mod resume;
 mod stop;
+mod summary;
 #[cfg(test)]
 mod tests;
+mod time;
 
+pub use conditions::refresh as refresh_conditions;
 pub use machine::Machine;
+pub use summary::Summary;
 
 use crate::model::ids::PodUid;
 use crate::model::podspec::PodSpec;
@@ -178,6 +196,30 @@ pub enum Event {
     },
     /// The time of [`Machine::deadline`] has come.
     Time,
+}
+
+impl Event {
+    /// Of which container it is, if of one.
+    fn index(&self) -> Option<usize> {
+        match self {
+            Self::Made { index, .. }
+            | Self::NotMade { index, .. }
+            | Self::Started { index }
+            | Self::NotStarted { index, .. }
+            | Self::Exited { index, .. }
+            | Self::Probed { index, .. }
+            | Self::Hooked { index, .. }
+            | Self::Removed { index }
+            | Self::Adopted { index, .. } => Some(*index),
+            Self::Create
+            | Self::Start
+            | Self::SandboxChanged
+            | Self::Update { .. }
+            | Self::Stop { .. }
+            | Self::Fail { .. }
+            | Self::Time => None,
+        }
+    }
 }
 
 /// What came of a probe.

@@ -109,7 +109,7 @@ pub enum Handler {
 }
 
 /// Which probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ProbeKind {
     /// Holds back the others until it has succeeded once.
     Startup,

@@ -95,6 +95,8 @@ impl ConditionKind {
 pub struct Memory {
     /// So many init containers have been passed on the way to the containers.
     pub passed: usize,
+    /// All that matters has ended by itself, and the rest is being stopped.
+    pub finishing: bool,
     /// In the order of [`crate::model::podspec::PodSpec::all_containers`].
     pub containers: Vec<ContainerMemory>,
 }

@@ -113,6 +113,8 @@ fn stopped() -> Error {
 /// Whether the container was made, or why it could not be.
 fn made(container: &ContainerStatus) -> Option<Result<()>> {
     match &container.state {
+        // Made when it is its turn, which is after the start.
+        ContainerState::Waiting { reason, .. } if reason == "PodInitializing" => Some(Ok(())),
         ContainerState::Waiting { reason, message } if container.container_id.is_none() => {
             refused(container, reason, message.as_deref())
         }

@@ -1,9 +1,8 @@
 //! What `pod describe` tells of a manifest pod beyond what it tells of any.
 
-use super::summary;
 use crate::cli::output::Table;
 use crate::model::podspec::{ContainerSpec, PodSpec, ResourceList};
-use crate::model::status::{ContainerState, ContainerStatus, Event, PodStatus, Terminated};
+use crate::model::status::{Condition, ContainerState, ContainerStatus, Event, PodStatus, Terminated};
 use crate::model::time;
 use std::collections::BTreeMap;
 
@@ -39,12 +38,12 @@ fn sentence(reason: Option<&str>, message: Option<&str>) -> String {
 }
 
 fn conditions(status: &PodStatus) -> String {
-    let line = |condition: &summary::Condition| {
-        let why = sentence(condition.reason, condition.message.as_deref());
+    let line = |condition: &Condition| {
+        let why = sentence(condition.reason.as_deref(), condition.message.as_deref());
         let met = if condition.met { "True" } else { "False" };
-        format!("{:<26}{met:<7}{why}", condition.name).trim_end().to_owned()
+        format!("{:<26}{met:<7}{why}", condition.kind.name()).trim_end().to_owned()
     };
-    summary::conditions(status).iter().map(line).collect::<Vec<_>>().join("\n")
+    status.conditions.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Of one container.

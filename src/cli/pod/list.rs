@@ -1,11 +1,11 @@
 //! `pod list`
 
-use super::summary::Summary;
 use super::{Seen, now, object};
 use crate::cli::output::{self, Table};
 use crate::cli::{Globals, yaml};
 use crate::container;
 use crate::error::Result;
+use crate::lifecycle::Summary;
 use crate::model::ids::PodNamespace;
 use crate::model::sandbox::ContainerStatus;
 use crate::model::time;

@@ -25,7 +25,6 @@ mod samples;
 pub mod start;
 pub mod state;
 pub mod stop;
-mod summary;
 pub mod wait;
 mod watch;
 

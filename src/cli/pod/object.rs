@@ -2,9 +2,8 @@
 //! Kubernetes.
 
 use super::Seen;
-use super::summary::{self, Condition};
 use crate::error::Result;
-use crate::model::status::{ContainerState, ContainerStatus, PodStatus, Terminated};
+use crate::model::status::{Condition, ContainerState, ContainerStatus, PodStatus, Terminated};
 use crate::model::time::rfc3339;
 use serde_json::{Map, Value, json};
 
@@ -37,7 +36,7 @@ pub fn of(seen: &Seen) -> Result<Value> {
 }
 
 fn status(status: &PodStatus) -> Value {
-    let conditions: Vec<Value> = summary::conditions(status).iter().map(condition).collect();
+    let conditions: Vec<Value> = status.conditions.iter().map(condition).collect();
     let containers: Vec<Value> = status.containers.iter().map(container).collect();
     without_nulls([
         ("phase", json!(status.phase)),
@@ -50,10 +49,11 @@ fn status(status: &PodStatus) -> Value {
 
 fn condition(condition: &Condition) -> Value {
     without_nulls([
-        ("type", condition.name.into()),
+        ("type", condition.kind.name().into()),
         ("status", if condition.met { "True" } else { "False" }.into()),
-        ("reason", condition.reason.into()),
-        ("message", condition.message.clone().into()),
+        ("lastTransitionTime", rfc3339(condition.last_transition_time).into()),
+        ("reason", json!(condition.reason)),
+        ("message", json!(condition.message)),
     ])
 }
 

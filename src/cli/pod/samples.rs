@@ -20,7 +20,9 @@ pub fn status(phase: Phase, states: Vec<ContainerState>) -> PodStatus {
         state,
         ..ContainerStatus::new(format!("c{index}").parse().unwrap(), "busybox")
     });
-    PodStatus { phase, ..PodStatus::new(containers.collect()) }
+    let mut status = PodStatus { phase, ..PodStatus::new(containers.collect()) };
+    crate::lifecycle::refresh_conditions(&mut status, true, 5);
+    status
 }
 
 /// Running since 5.

@@ -1,6 +1,5 @@
 //! `pod wait`
 
-use super::summary::conditions;
 use super::watch::{self, Watch};
 use super::{pair, views};
 use crate::cli::args::{self, pod_name};
@@ -109,9 +108,10 @@ impl Goal {
 
     fn is_reached(&self, status: &PodStatus) -> bool {
         match self {
-            Self::Condition(name, wanted) => {
-                conditions(status).iter().any(|condition| condition.name == *name && condition.met == *wanted)
-            }
+            Self::Condition(name, wanted) => status
+                .conditions
+                .iter()
+                .any(|condition| condition.kind.name() == *name && condition.met == *wanted),
             Self::Phase(phase) => status.phase == *phase,
             Self::Delete => false,
         }
