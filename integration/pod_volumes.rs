@@ -1,8 +1,11 @@
 //! Volumes of bare pods: emptyDir on disk and in memory, hostPath of every type.
 
+use crate::harness::manifests::shell_pod;
 use crate::harness::pods::{joining, run_in, sleeper};
+use crate::harness::supervised::Supervised;
 use crate::harness::{Case, Test, case, facts, proc, runtime::path_text};
 use serde_json::json;
+use std::path::Path;
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -14,6 +17,7 @@ pub fn cases() -> Vec<Case> {
         case!(host_path_or_create_creates),
         case!(host_path_block_device),
         case!(volumes_are_private_to_their_mounts),
+        case!(programs_in_volumes_are_out_of_other_users_reach),
         case!(unknown_volume_is_refused_before_anything_is_made),
     ]
 }
@@ -162,6 +166,65 @@ fn volumes_are_private_to_their_mounts(t: &Test) {
     for mount in proc::mounts("self").iter().filter(|mount| mount.concerns(t.place())) {
         assert!(mount.propagation.is_empty(), "a mount of the pod is shared on the host: {mount:?}");
     }
+    podrun.remove_pod("p");
+}
+
+fn programs_in_volumes_are_out_of_other_users_reach(t: &Test) {
+    use std::os::unix::{fs::PermissionsExt, process::CommandExt};
+    let podrun = t.podrun_with_busybox();
+    let mode = |path: &Path| std::fs::metadata(path).expect("its mode").permissions().mode() & 0o7777;
+    // The roots are the user's, who lets others pass; what is below them may be an older podrun's.
+    let (root, data) = (podrun.root(), podrun.data_root());
+    let below = [root.join("pods"), root.join("containers"), data.join("pods")];
+    below.iter().for_each(|path| std::fs::create_dir_all(path).expect("a directory"));
+    for (paths, wide) in [(&[root.clone(), data.clone()][..], 0o755), (&below[..], 0o711)] {
+        for path in paths {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(wide)).expect("to change a mode");
+        }
+    }
+    let script = "for d in /disk /fast /dev/shm; do cp /bin/busybox $d/sh && chmod 4755 $d/sh && chmod 777 $d; done; \
+                  cat /etc/hosts; echo done; sleep 300";
+    let volumes = ["--volume", "disk=emptyDir", "--volume", "fast=emptyDir,medium=Memory"];
+    let uid = podrun.pod("p", &volumes);
+    let writer = podrun.up_in(
+        "p",
+        &joining(t.shell(script)),
+        "a",
+        &["--volume", "disk:/disk", "--volume", "fast:/fast"],
+    );
+    podrun.wait_output(&writer, "done");
+    let mut manifest = shell_pod("m", "Never", &[("c", &script.replace("/dev/shm", "/tmp"))]);
+    manifest["spec"]["volumes"] =
+        json!([{"name": "disk", "emptyDir": {}}, {"name": "fast", "emptyDir": {"medium": "Memory"}}]);
+    manifest["spec"]["containers"][0]["volumeMounts"] =
+        json!([{"name": "disk", "mountPath": "/disk"}, {"name": "fast", "mountPath": "/fast"}]);
+    let pod = Supervised::run(&podrun, "m", &t.manifest(&manifest));
+    crate::harness::eventually("the programs", || podrun.logs("m", "c").contains("done").then_some(()));
+    let mut programs = vec![root.join("pods").join(&uid).join("shm/sh")];
+    for uid in [&uid, pod.uid.as_str()] {
+        programs.push(root.join("pods").join(uid).join("volumes/fast/sh"));
+        programs.push(data.join("pods").join(uid).join("volumes/empty-dir/disk/sh"));
+    }
+    for program in programs {
+        assert_eq!(mode(&program), 0o4755, "{program:?}");
+        let as_nobody =
+            std::process::Command::new(&program).args(["-c", "id"]).uid(65534).gid(65534).output();
+        let error = as_nobody.expect_err("a program of root's that anybody may run");
+        assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{program:?}");
+    }
+    assert_eq!([mode(&root), mode(&data)], [0o755; 2], "the user's choice");
+    let ours = ["images", "layers", "logs", "lib"].map(|name| data.join(name));
+    for path in below.iter().chain(&ours) {
+        assert_eq!(mode(path), 0o700, "{path:?}");
+    }
+    // Whoever a container runs as has what is bound into it all the same.
+    let reader = joining(t.shell(
+        "cat /etc/hosts /etc/resolv.conf > /dev/null && touch /disk/x /fast/x /dev/shm/x && echo fine",
+    ));
+    let reader = reader.set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    let out = run_in(&podrun, "p", &reader, &["--volume", "disk:/disk", "--volume", "fast:/fast"]).ok();
+    assert_eq!(out.stdout, "fine\n");
+    pod.delete();
     podrun.remove_pod("p");
 }
 

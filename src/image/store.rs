@@ -10,8 +10,7 @@ use crate::state::layout::{Layout, images};
 use crate::state::lock::DirectoryLock;
 use nix::fcntl::{Flock, FlockArg};
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::File;
 use std::path::PathBuf;
 
 /// Fewest hexadecimal digits that name an image by its id.
@@ -225,15 +224,8 @@ impl Store {
         if self.layers.is_dir() && self.images.join(images::MARK).is_file() {
             return Ok(());
         }
-        if let Some(data_root) = self.images.parent() {
-            atomic::make_directories(data_root)?;
-        }
         for path in [&self.images, &self.blobs(), &self.layers] {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(path)
-                .context(|| format!("cannot create directory {path:?}"))?;
+            atomic::make_directories(path)?;
         }
         // So that `prune` does not take the file for rubbish that is about to be renamed.
         let _lease = self.flock(FlockArg::LockShared)?;

@@ -55,9 +55,7 @@ fn remove_containers(layout: &Layout, uid: &PodUid) -> Result<()> {
 
 fn clear_data(layout: &Layout, boot_id: &str) -> Result<()> {
     let mut errors = Vec::new();
-    // All pods' data directories lie where any pod's does.
-    let Some(directory) = data_directories(layout) else { return Ok(()) };
-    for uid in uids(&directory)? {
+    for uid in uids(&layout.pods_data())? {
         let path = layout.pod_data(&uid);
         match boot_of(&path)? {
             Some(boot) if boot == boot_id => {}
@@ -95,15 +93,12 @@ fn remove_named(directory: &Path, is_meant: impl Fn(&str) -> bool) -> Result<()>
     Ok(())
 }
 
-fn data_directories(layout: &Layout) -> Option<std::path::PathBuf> {
-    const ANY: &str = "00000000-0000-4000-8000-000000000000";
-    let any: PodUid = ANY.parse().ok()?;
-    layout.pod_data(&any).parent().map(Path::to_path_buf)
-}
-
 /// Makes a pod's data directory and names the boot in it.
 pub(super) fn make_data_directory(paths: &Paths) -> Result<()> {
-    atomic::make_directories(paths.data())?;
+    // That of all pods, too: an older podrun's may have let others through.
+    for directory in paths.data().parent().into_iter().chain([paths.data()]) {
+        atomic::make_directories(directory)?;
+    }
     mark(paths.data(), &process::boot_id()?)
 }
 

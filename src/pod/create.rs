@@ -20,7 +20,6 @@ use crate::state::process::ProcessRef;
 use crate::state::{atomic, layout::Layout};
 use crate::sys::random;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::time::{Duration, SystemTime};
 
 /// Makes a bare pod: sandbox and pause alone.
@@ -221,9 +220,7 @@ fn make_rest(record: &Record, paths: &Paths) -> Result<()> {
     etc_files::make(&paths.etc(), &record.hostname, record.network)?;
     volumes::make_shm(&paths.shm())?;
     if let KindRecord::Manifest { supervisor, .. } = &record.kind {
-        let io = paths.io();
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&io);
-        made.context(|| format!("cannot create directory {io:?}"))?;
+        atomic::make_directories(&paths.io())?;
         supervisor.create()?;
     }
     let is_below = |volume: &VolumeRecord| volume.path.starts_with(paths.data());

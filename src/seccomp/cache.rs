@@ -10,7 +10,7 @@ use crate::state::atomic::{self, Durability};
 use std::fs;
 use std::hash::Hasher;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -63,20 +63,9 @@ impl<'a> Cache<'a> {
     /// # Errors
     /// When the directory cannot be made or written.
     pub fn store(&self, key: &[u8], filter: &Filter) -> Result<()> {
-        self.make().and_then(|()| self.make_room())?;
+        atomic::make_directories(self.0)?;
+        self.make_room()?;
         atomic::replace(self.0, &name(key), &encode(key, filter), Durability::Boot)
-    }
-
-    fn make(&self) -> Result<()> {
-        if let Some(parent) = self.0.parent() {
-            atomic::make_directories(parent)?;
-        }
-        match fs::DirBuilder::new().mode(0o700).create(self.0) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(error).context(|| format!("cannot create directory {:?}", self.0))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Removes the oldest files above the bound, what dead writers left among them.

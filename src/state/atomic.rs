@@ -5,7 +5,7 @@ use crate::state::layout;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Whether a record must outlive a power cut.
@@ -105,17 +105,45 @@ pub fn read(directory: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// Makes `path` and its parents, mode 0711 for ours: other users may reach what is bound into containers, not list.
+/// Makes `path`, a directory below one of the roots, and its parents; a parent that is there stays as it is.
+///
+/// The mode is 0700, also of a directory that was there with a wider one: what a container puts into a volume is as
+/// it likes, setuid programs of root among it, and no other user of the host may come near it (CVE-2021-41091). Nobody
+/// needs a way through, since what containers see is bound by root.
 pub fn make_directories(path: &Path) -> Result<()> {
-    std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o711)
-        .create(path)
-        .context(|| format!("cannot create directory {path:?}"))
-        .map_err(|error| match error.errno() {
-            Some(libc::EROFS) => error.hint(format!(
-                "choose a writable place with --root or --data-root (default {})",
-                layout::DEFAULT_ROOT
-            )),
-            Some(libc::EACCES) => error.hint("run podrun as root"),
-            _ => error,
-        })
+    const PRIVATE: u32 = 0o700;
+    let make = || -> io::Result<()> {
+        std::fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(path)?;
+        if std::fs::metadata(path)?.mode() & 0o077 != 0 {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(PRIVATE))?;
+        }
+        Ok(())
+    };
+    make().context(|| format!("cannot create directory {path:?}")).map_err(|error| match error.errno() {
+        Some(libc::EROFS) => error.hint(format!(
+            "choose a writable place with --root or --data-root (default {})",
+            layout::DEFAULT_ROOT
+        )),
+        Some(libc::EACCES) => error.hint("run podrun as root"),
+        _ => error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_roots_alone_and_become_so() {
+        let root = std::env::temp_dir().join(format!("podrun-directories-{}", std::process::id()));
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
+        std::fs::DirBuilder::new().mode(0o755).create(&root).unwrap();
+        make_directories(&root.join("pods/a")).unwrap();
+        assert_eq!((mode(&root.join("pods")), mode(&root.join("pods/a"))), (0o700, 0o700));
+        assert_eq!(mode(&root), 0o755, "it was there");
+        std::fs::set_permissions(root.join("pods"), PermissionsExt::from_mode(0o711)).unwrap();
+        make_directories(&root.join("pods")).unwrap();
+        assert_eq!(mode(&root.join("pods")), 0o700);
+        std::fs::remove_dir_all(root).unwrap();
+    }
 }

@@ -72,9 +72,13 @@ impl Layout {
     pub fn layers(&self) -> PathBuf {
         self.data_root.join("layers")
     }
-    /// Directory of a pod's disk-backed volumes and containers' writable layers.
+    /// Directory of all pods' disk-backed volumes and containers' writable layers.
+    pub fn pods_data(&self) -> PathBuf {
+        self.data_root.join("pods")
+    }
+    /// Directory of those of one pod.
     pub fn pod_data(&self, uid: &PodUid) -> PathBuf {
-        self.data_root.join("pods").join(uid.as_str())
+        self.pods_data().join(uid.as_str())
     }
     /// Directory of the writable layer of a manifest pod's container, made for the `restart`th time.
     pub fn scratch(&self, pod: &PodUid, name: &ContainerName, restart: u32) -> PathBuf {
