@@ -4,6 +4,7 @@
 //! [`MOST`] evenly spread calls only.
 
 use crate::harness::command::Outcome;
+use crate::harness::manifests::shell_pod;
 use crate::harness::pods::{self, sleeper};
 use crate::harness::{Bundle, Case, Runtime, Test, case, machine, note, runtime::path_text, skip, within};
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub fn cases() -> Vec<Case> {
         case!(pause_killed_during_pod_create).seconds(600),
         case!(pod_delete_killed).seconds(600),
         case!(healing_killed).seconds(600),
+        case!(manifest_pod_run_killed).seconds(900),
+        case!(manifest_pod_delete_killed).seconds(900),
     ]
 }
 
@@ -288,4 +291,36 @@ fn healing_killed(t: &Test) {
         within(5, || (!crate::harness::proc::lives(pause.as_raw())).then_some(()));
     };
     Siege { words: words(&["pod", "state", "p"]), before: &before, ..of_pod_create(t) }.kill_parent();
+}
+
+/// A command on a pod of a manifest.
+#[track_caller]
+fn of_manifest<'a>(t: &'a Test, command: &[&str], before: &'a dyn Fn(&Runtime)) -> Siege<'a> {
+    needs_strace();
+    Siege {
+        t,
+        podrun: t.podrun_with_busybox(),
+        words: words(command),
+        before,
+        listed: (POD_LIST, "pod/p"),
+        remove: vec![POD_DELETE],
+    }
+}
+
+#[track_caller]
+fn manifest(t: &Test) -> String {
+    let mut pod = shell_pod("p", "Always", &[("a", "sleep 300")]);
+    pod["spec"]["volumes"] = serde_json::json!([{"name": "d", "emptyDir": {"medium": "Memory"}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = serde_json::json!([{"name": "d", "mountPath": "/d"}]);
+    t.manifest(&pod)
+}
+
+fn manifest_pod_run_killed(t: &Test) {
+    of_manifest(t, &["pod", "run", "-d", "-f", &manifest(t)], &|_| {}).kill_parent();
+}
+
+fn manifest_pod_delete_killed(t: &Test) {
+    let file = manifest(t);
+    let before = |podrun: &Runtime| drop(podrun.run(&["pod", "run", "-d", "-f", &file]).ok());
+    of_manifest(t, &["pod", "delete", "--grace-period", "0", "p"], &before).kill_parent();
 }

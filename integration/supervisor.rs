@@ -174,7 +174,7 @@ fn idle_pod_wakes_nobody_up(t: &Test) {
     assert_eq!(all.map(naps), before, "somebody woke up");
     let [supervisor, keeper, pause] = all.map(|pid| memory(pid, "Private_Dirty"));
     note(&format!("private memory in KiB: supervisor {supervisor}, keeper {keeper}, pause {pause}"));
-    assert!(supervisor < 600 && keeper < 80 && pause < 40);
+    assert!(supervisor < 500 && keeper < 80 && pause < 40);
     pod.delete();
 }
 

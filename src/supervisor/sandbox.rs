@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::lifecycle::Event;
 use crate::model::status::EventKind;
 use crate::pod::NamespaceKind;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// So often in a row a pause that cannot be made is tried again; then the pod has failed.
 const MOST_PAUSES_FAILED: u32 = 10;
@@ -61,9 +61,11 @@ impl Supervisor {
         match self.try_renew_pause() {
             Ok(()) => self.pauses_failed = 0,
             Err(error) if self.pauses_failed < MOST_PAUSES_FAILED && self.held.confirm().is_ok() => {
+                // The first time most likely because the new one was killed, too.
+                let delay = if self.pauses_failed == 0 { Duration::from_millis(50) } else { RETRY };
                 self.pauses_failed += 1;
                 self.complain(&error.to_string());
-                self.later.put_off(Task::Pause, Instant::now() + RETRY);
+                self.later.put_off(Task::Pause, Instant::now() + delay);
             }
             Err(error) => {
                 let grace_seconds = self.spec.termination_grace_period_seconds;
