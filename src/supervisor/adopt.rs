@@ -50,7 +50,7 @@ impl Supervisor {
     }
 
     fn adopt_one(&mut self, index: usize, held: &mut HashMap<String, OwnedFd>) -> Result<()> {
-        let status = &self.machine.status().containers[index];
+        let Some(status) = self.machine.status().container_at(index) else { return Ok(()) };
         let (restart, known) = (status.restart_count, status.container_id.clone());
         self.members[index].restart = restart;
         for number in [restart, restart.saturating_add(1)] {
@@ -75,7 +75,7 @@ impl Supervisor {
 
     /// The id of a run of a container.
     pub(super) fn id(&self, index: usize, restart: u32) -> Result<ContainerId> {
-        format!("{}.{}.{restart}", self.identity.uid, self.spec.containers[index].name).parse()
+        format!("{}.{}.{restart}", self.identity.uid, self.spec_of(index).name).parse()
     }
 
     /// Takes one container over; false when it was never let go, and so is to be made again.
@@ -89,12 +89,12 @@ impl Supervisor {
     ) -> Result<bool> {
         let Some(init) = &record.init else { return Ok(false) };
         let status = record.status(directory)?;
-        let ran = self.machine.status().containers[index].state.is_running();
+        let ran = self.machine.status().container_at(index).is_some_and(|status| status.state.is_running());
         if status == Status::Stopped && !ran && !has_executed(init)? {
             return Ok(false);
         }
         let place = self.place(index, restart);
-        let output = Output::adopt(&place, &self.spec.containers[index], self.limits, held)?;
+        let output = Output::adopt(&place, self.spec_of(index), self.limits, held)?;
         let member = &mut self.members[index];
         (member.restart, member.output) = (restart, Some(output));
         member.stop_signal =

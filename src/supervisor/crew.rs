@@ -6,13 +6,14 @@
 
 use super::ending::End;
 use super::event_loop::Supervisor;
+use super::last_words;
 use super::output::{self, Output, Place, TheirEnds};
 use super::poll::{Source, Trigger};
 use super::runtime_spec::{self, Built, Facts};
 use crate::cgroup::Cgroup;
 use crate::container::{
     self, Begin, ConfigSource, CreateRequest, Made, Making, OverlayRoot, PodToJoin, Record, RootSource,
-    Streams,
+    Runner, Streams,
 };
 use crate::error::{Error, Kind, Result};
 use crate::image::{self, Image, Lease};
@@ -20,6 +21,7 @@ use crate::lifecycle::Event;
 use crate::model::ids::{ContainerId, PodUid};
 use crate::model::podspec::{ContainerSpec, ImagePullPolicy};
 use crate::model::sandbox::Sandbox;
+use crate::model::signal::Signal;
 use crate::model::status::EventKind;
 use crate::pod::Held;
 use crate::report;
@@ -42,6 +44,8 @@ pub struct Member {
     pub(super) output: Option<Output>,
     /// The number of the present run, or of the last.
     pub(super) restart: u32,
+    /// What its probes and hooks need to run commands in it, once one does.
+    pub(super) runner: Option<Runner>,
     /// What its image wants it to be stopped by; 0 before it is known.
     pub(super) stop_signal: i32,
     /// How its init ended, while its last output is awaited.
@@ -171,15 +175,20 @@ impl Supervisor {
     fn begin(&mut self, index: usize, restart: u32, at_once: bool) -> Result<(), Refusal> {
         const CONFIG: &str = "CreateContainerConfigError";
         const CREATE: &str = "CreateContainerError";
-        let Some(spec) = self.spec.containers.get(index) else { return Ok(()) };
+        let Some(spec) = self.spec.container_at(index) else { return Ok(()) };
         let id = self.id(index, restart).refuse(CONFIG)?;
         let lease = self.store.lease().refuse(CREATE)?;
         let image = self.image(spec)?;
         let scratch = self.identity.layout.scratch(&self.identity.uid, &spec.name, restart);
         let mut built = self.built(spec, &image).refuse(CONFIG)?;
         let annotations = built.spec.annotations_mut().get_or_insert_default();
-        annotations.insert(STOP_SIGNAL.to_owned(), built.stop_signal.to_string());
+        let wanted =
+            spec.lifecycle.stop_signal.as_deref().map(str::parse::<Signal>).transpose().refuse(CONFIG)?;
+        let stop_signal = wanted.map_or(built.stop_signal, |Signal(number)| number);
+        annotations.insert(STOP_SIGNAL.to_owned(), stop_signal.to_string());
         let place = self.place(index, restart);
+        let last_words = last_words::mount(&place, &spec.termination_message_path).refuse(CREATE)?;
+        built.spec.mounts_mut().get_or_insert_default().push(last_words);
         let (output, theirs) = Output::make(&place, spec, self.limits).refuse(CREATE)?;
         let request = CreateRequest {
             root: RootSource::Overlay(OverlayRoot { layers: image.layers, scratch }),
@@ -196,7 +205,7 @@ impl Supervisor {
         };
         let when = if at_once { Begin::AtOnce } else { Begin::WhenStarted };
         let member = &mut self.members[index];
-        (member.restart, member.stop_signal, member.output) = (restart, built.stop_signal, Some(output));
+        (member.restart, member.stop_signal, member.output) = (restart, stop_signal, Some(output));
         let making =
             container::begin(&self.host, request, Some(&Joining(&self.held)), when).refuse(CREATE)?;
         if let Some(link) = making.link() {
@@ -288,7 +297,7 @@ impl Supervisor {
         let remedy = error.remedy().map(|remedy| format!(" ({remedy})")).unwrap_or_default();
         let text = format!("{error}{remedy}");
         match self.id(index, self.members[index].restart) {
-            Ok(id) => text.replace(id.as_str(), self.spec.containers[index].name.as_str()),
+            Ok(id) => text.replace(id.as_str(), self.spec_of(index).name.as_str()),
             Err(_) => text,
         }
     }
@@ -336,11 +345,18 @@ impl Supervisor {
         }
     }
 
+    /// What the manifest asks for of a container; `index` counts init containers, then containers.
+    pub(super) fn spec_of(&self, index: usize) -> &ContainerSpec {
+        let inits = &self.spec.init_containers;
+        inits.get(index).unwrap_or_else(|| &self.spec.containers[index - inits.len()])
+    }
+
     /// Where the streams and the log of a run lie.
     pub(super) fn place(&self, index: usize, restart: u32) -> Place {
-        let name = &self.spec.containers[index].name;
+        let name = &self.spec_of(index).name;
         Place {
             io: self.directory.join(crate::state::layout::pod::IO),
+            etc: self.directory.join(crate::state::layout::pod::ETC),
             logs: self.logs.join(name.as_str()),
             name: name.clone(),
             restart,

@@ -5,12 +5,13 @@
 
 use super::crew::Member;
 use super::event_loop::Supervisor;
+use super::last_words;
 use super::later::{RETRY, Task};
 use super::outcome;
 use super::output::{self, Output};
 use crate::cgroup::Cgroup;
 use crate::container;
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::lifecycle::{Event, Outcome};
 use crate::logs::Stream;
 use std::time::{Duration, Instant};
@@ -63,7 +64,8 @@ impl Supervisor {
     pub(super) fn end_output(&mut self, index: usize) {
         self.later.cancel(Task::EndOutput(index));
         if let Some(End { outcome, oom_killed }) = self.members[index].end.take() {
-            self.news.push_back(Event::Exited { index, outcome, oom_killed, message: None });
+            let message = self.last_words(index, outcome);
+            self.news.push_back(Event::Exited { index, outcome, oom_killed, message });
         }
     }
 
@@ -86,6 +88,8 @@ impl Supervisor {
             return Ok(());
         }
         self.poll.remove(run.pidfd())?;
+        self.forsake(index);
+        let Some(run) = self.members.get(index).and_then(Member::run) else { return Ok(()) };
         let (oom_killed, killed) = match &run.cgroup {
             Some(cgroup) => (was_oom_killed(cgroup), kill_rest(cgroup)),
             None => (false, Ok(())),
@@ -119,6 +123,7 @@ impl Supervisor {
 
     fn try_remove(&mut self, index: usize) -> Result<()> {
         drop(self.members[index].making.take());
+        self.forsake(index);
         let restart = self.members[index].restart;
         if let Some(run) = &self.members[index].run {
             self.poll.remove(run.pidfd())?;
@@ -126,6 +131,8 @@ impl Supervisor {
             self.keeper.forget(&output::process_tag(&self.place(index, restart)))?;
             self.members[index].run = None;
         }
+        let path = self.place(index, restart).last_words();
+        last_words::remove(&path).context(|| format!("cannot remove {path:?}"))?;
         container::remove(&self.host, &self.id(index, restart)?)
     }
 }

@@ -10,6 +10,7 @@
 //! before anything irrevocable follows from it (a program's start, the reaping of a dead one); with nothing to do it
 //! sleeps in epoll_wait(2) without a time-out.
 
+use super::attempt::Attempts;
 use super::control::Request;
 use super::crew::Member;
 use super::keeper::KeeperLink;
@@ -58,6 +59,8 @@ pub struct Supervisor {
     listener: OwnedFd,
     requests: Requests,
     pub(super) later: Later,
+    /// Probes and hooks that run.
+    pub(super) attempts: Attempts,
     /// What the rules have not been told yet.
     pub(super) news: VecDeque<Event>,
     /// Why the latest program that could not be executed could not.
@@ -101,7 +104,7 @@ impl Supervisor {
     /// When the kernel refuses a descriptor, or the pod has no directories.
     pub fn new(beginning: Beginning) -> Result<Self> {
         let Beginning { identity, spec, held, keeper, machine, listener, began } = beginning;
-        let members = spec.containers.iter().map(|_| Member::default()).collect();
+        let members = spec.all_containers().map(|_| Member::default()).collect();
         let supervisor = Self {
             host: Host { layout: identity.layout.clone(), cgroups: CgroupManager::Cgroupfs },
             store: Store::new(&identity.layout),
@@ -114,6 +117,7 @@ impl Supervisor {
             facts: Facts::gather(&cgroup::detect()?)?,
             requests: Requests::default(),
             later: Later::default(),
+            attempts: Attempts::new()?,
             news: VecDeque::new(),
             fault: None,
             more: Vec::new(),
@@ -133,6 +137,7 @@ impl Supervisor {
         supervisor.poll.add(&supervisor.signals, Source::Signal, Trigger::Level)?;
         supervisor.poll.add(&supervisor.listener, Source::Listener, Trigger::Level)?;
         supervisor.poll.add(&supervisor.keeper, Source::Keeper, Trigger::Level)?;
+        supervisor.poll.add(&supervisor.attempts, Source::Attempts, Trigger::Level)?;
         Ok(supervisor)
     }
 
@@ -162,6 +167,9 @@ impl Supervisor {
             for (index, stream) in std::mem::take(&mut self.more) {
                 self.pump(index, stream);
             }
+            if self.attempts.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+                self.attend().unwrap_or_else(|error| self.complain(&error.to_string()));
+            }
             while let Some(task) = self.later.take_due(Instant::now()) {
                 self.acted = true;
                 self.catch_up(task);
@@ -174,7 +182,8 @@ impl Supervisor {
     /// How long nothing will happen by itself.
     fn patience(&self) -> Option<Duration> {
         let rules = self.machine.deadline().map(|deadline| deadline.saturating_sub(self.now().monotonic));
-        let ours = self.later.next().map(|at| at.saturating_duration_since(Instant::now()));
+        let ours = [self.later.next(), self.attempts.deadline()];
+        let ours = ours.into_iter().flatten().map(|at| at.saturating_duration_since(Instant::now()));
         rules.into_iter().chain(ours).min()
     }
 
@@ -208,6 +217,7 @@ impl Supervisor {
             Source::Exit(index) => self.reap(place(index))?,
             Source::Output(index) => self.pump(place(index), Stream::Stdout),
             Source::ErrorOutput(index) => self.pump(place(index), Stream::Stderr),
+            Source::Attempts => self.attend()?,
         }
         Ok(())
     }
@@ -246,8 +256,8 @@ impl Supervisor {
             Action::Start { index } => self.start(index),
             Action::Signal { index, signal } => self.signal(index, signal),
             Action::Remove { index } => self.remove(index),
-            // No manifest asks for them yet.
-            Action::Probe { .. } | Action::Hook { .. } => {}
+            Action::Probe { index, restart, kind } => self.probe(index, restart, kind),
+            Action::Hook { index, restart, hook } => self.hook(index, restart, hook),
             Action::End => self.ended = true,
         }
     }

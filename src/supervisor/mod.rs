@@ -9,9 +9,9 @@
 //! keeper               the supervisor's end of the link to the keeper
 //! control, requests    what commands ask, and when they are answered
 //! poll, event_loop     waiting, telling the rules, doing what they say; later: what is to be tried again
-//! crew, ending, output the containers and their streams
+//! crew, ending, output the containers and their streams; last_words: what they leave when they end
 //! sandbox              replacing a keeper or a pause that died
-//! attempt              running a probe or a hook once
+//! attempt, attend      running a probe or a hook once; which, and telling what came of it
 //! runtime_spec         from a manifest and an image to the spec of a container
 //! outcome, adopt       how a container ended, whoever was its parent; going on after a supervisor that was killed
 //! ```
@@ -21,13 +21,15 @@
 //! goes on. When the pod has ended it says so to the keeper, and both are gone.
 
 mod adopt;
-pub mod attempt;
+mod attempt;
+mod attend;
 mod birth;
 pub mod control;
 mod crew;
 mod ending;
 mod event_loop;
 pub mod keeper;
+mod last_words;
 mod later;
 pub mod lock;
 pub mod outcome;

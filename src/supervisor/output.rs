@@ -35,6 +35,8 @@ const PIPE_BYTES: i32 = 1 << 20;
 pub struct Place {
     /// The directory of FIFOs.
     pub io: PathBuf,
+    /// The directory of the pod's small files.
+    pub etc: PathBuf,
     /// The directory of the container's logs.
     pub logs: PathBuf,
     /// The container's name.
@@ -48,6 +50,11 @@ pub struct Place {
 impl Place {
     fn fifo(&self, stream: Stream) -> PathBuf {
         self.io.join(format!("{}.{}.{}", self.name, self.restart, suffix(stream)))
+    }
+
+    /// The file of the run's termination message.
+    pub fn last_words(&self) -> PathBuf {
+        self.etc.join(format!("termination-log.{}.{}", self.name, self.restart))
     }
 
     /// What the keeper knows a descriptor by: a name has at most 63 characters.

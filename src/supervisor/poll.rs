@@ -27,6 +27,8 @@ pub enum Source {
     Output(u32),
     /// The container of that place wrote to its standard error.
     ErrorOutput(u32),
+    /// A probe or a hook has got on.
+    Attempts,
 }
 
 impl Source {
@@ -41,6 +43,7 @@ impl Source {
             Self::Exit(number) => (6, number),
             Self::Output(number) => (7, number),
             Self::ErrorOutput(number) => (8, number),
+            Self::Attempts => (9, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -57,6 +60,7 @@ impl Source {
             6 => Self::Exit(number),
             7 => Self::Output(number),
             8 => Self::ErrorOutput(number),
+            9 => Self::Attempts,
             _ => return None,
         })
     }
@@ -150,6 +154,7 @@ mod tests {
             S::Exit(0),
             S::Output(1),
             S::ErrorOutput(2),
+            S::Attempts,
         ];
         for source in all {
             assert_eq!(Source::unpack(source.pack()), Some(source));
