@@ -156,9 +156,8 @@ impl Machine {
         status.image_id = Some(image_id);
         let pulled = format!("Container image {:?} already present on machine", status.image);
         let created = format!("Created container: {}", status.name);
-        if matches!(status.state, ContainerState::Waiting { .. }) {
-            self.wait_for(index, reason, None);
-        }
+        // Not the end of the run before: whoever resumes must not take it for the end of this one.
+        self.wait_for(index, reason, None);
         self.note(EventKind::Normal, "Pulled", Some(index), pulled, now);
         self.note(EventKind::Normal, "Created", Some(index), created, now);
         let container = &mut self.containers[index];

@@ -46,7 +46,9 @@ impl Machine {
         self.passed = 0;
         for index in 0..self.init_count() {
             if self.containers[index].plan.role == Role::Sidecar {
-                self.edit(index).started = false; // it is gone, and we have not been told yet
+                let status = self.edit(index);
+                (status.started, status.ready) = (false, false); // it is gone, and we have not been told yet
+                self.forget_probes(index);
             } else if self.end_of(index).is_some() {
                 let reason = self.first_reason();
                 self.wait_for(index, reason, None);
@@ -85,15 +87,20 @@ impl Machine {
 
     /// Makes and starts all whose turn it is.
     pub(super) fn move_on(&mut self, now: Now, out: &mut Vec<Action>) {
+        // First what makes room for others.
+        for index in 0..self.containers.len() {
+            let container = &mut self.containers[index];
+            if container.stage == Stage::Made
+                && (self.stopping.is_some() || self.finishing || container.stale)
+            {
+                container.stale = false;
+                self.schedule(index, Moment::now(now));
+                self.remove(index, out);
+            }
+        }
         for index in 0..self.containers.len() {
             let container = &self.containers[index];
             match container.stage {
-                Stage::Made if self.is_ending() => self.remove(index, out),
-                Stage::Made if container.stale => {
-                    self.containers[index].stale = false;
-                    self.schedule(index, Moment::now(now));
-                    self.remove(index, out);
-                }
                 Stage::Made if self.status.started_at.is_some() && self.may_make(index) => {
                     self.containers[index].stage = Stage::Starting;
                     out.push(Action::Start { index });

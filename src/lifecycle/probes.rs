@@ -150,7 +150,7 @@ impl Machine {
         }
     }
 
-    fn forget_probes(&mut self, index: usize) {
+    pub(super) fn forget_probes(&mut self, index: usize) {
         if let Some(run) = &mut self.containers[index].run {
             run.probes = [Asking::default(); 3];
         }

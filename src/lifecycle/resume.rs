@@ -151,6 +151,9 @@ impl Machine {
 
     fn resume_kill(&mut self, index: usize, memory: &KillMemory, now: Now, out: &mut Vec<Action>) {
         let end = Moment::of_wall(memory.until, now);
+        let end = self
+            .stopping
+            .map_or(end, |stopping| if stopping.end.clock < end.clock { stopping.end } else { end });
         let Container { plan, run: Some(run), .. } = &mut self.containers[index] else { return };
         run.forget_probes_but(crate::model::probe::ProbeKind::Readiness);
         let hook = plan.pre_stop.filter(|_| !memory.hook_done).map(|work| Hook::begin(work, now));

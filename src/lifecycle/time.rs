@@ -11,7 +11,7 @@ pub const EPOCH: Duration = Duration::from_secs(1 << 33);
 pub struct Moment {
     /// By the monotonic clock.
     pub clock: Duration,
-    /// Seconds since 1970, rounded up.
+    /// Seconds since 1970; up to a second late for a moment to come.
     pub wall: u64,
 }
 
@@ -24,7 +24,8 @@ impl Moment {
     /// That time by the monotonic clock.
     pub fn at(clock: Duration, now: Now) -> Self {
         let ahead = clock.saturating_sub(now.monotonic);
-        let wall = now.wall.saturating_add(ahead.as_secs() + u64::from(ahead.subsec_nanos() > 0));
+        // The wall clock may be almost a second behind what it shows next: no wait gets shorter by that.
+        let wall = now.wall.saturating_add(ahead.as_secs() + u64::from(!ahead.is_zero()));
         let wall = wall.saturating_sub(now.monotonic.saturating_sub(clock).as_secs());
         Self { clock, wall }
     }
