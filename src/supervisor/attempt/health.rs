@@ -76,7 +76,7 @@ impl Health {
         if let Some(length) = received {
             self.received.extend_from_slice(&buffer[..length]);
             while let Some(frame) = frame::take(&mut self.received).map_err(broken)? {
-                self.take(frame)?;
+                self.take(&frame)?;
             }
             if length == 0 {
                 return Err(broken("EOF"));
@@ -89,7 +89,7 @@ impl Health {
         watch.change(&self.dial, !self.unsent.is_empty()).map_err(|error| Verdict::Error(error.to_string()))
     }
 
-    fn take(&mut self, frame: Frame) -> Result<(), Verdict> {
+    fn take(&mut self, frame: &Frame) -> Result<(), Verdict> {
         let ends = frame.flags & flag::END_STREAM != 0;
         if self.block.is_some() != (frame.kind == kind::CONTINUATION) {
             return Err(broken("frame out of turn"));

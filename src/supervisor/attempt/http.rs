@@ -112,12 +112,12 @@ impl Answer {
         let Some(end) = head_end(&self.head, looked_at) else {
             // Something that is no HTTP at all is found out at its first line.
             if let Some(end) = self.head.iter().position(|byte| *byte == b'\n') {
-                first_line(&self.head[..end]).map_err(broken)?;
+                first_line(&self.head[..end]).map_err(|words| broken(&words))?;
             }
             if self.head.len() <= LARGEST_HEAD {
                 return Ok(false);
             }
-            return Err(broken(format!(
+            return Err(broken(&format!(
                 "net/http: server response headers exceeded {LARGEST_HEAD} bytes; aborted"
             )));
         };
@@ -134,7 +134,7 @@ impl Answer {
     pub fn end(&self) -> Result<(), Flaw> {
         match self.body {
             Body::Unknown if self.head.is_empty() => Err(Flaw::Head("EOF".into())),
-            Body::Unknown => Err(broken("unexpected EOF".into())),
+            Body::Unknown => Err(broken("unexpected EOF")),
             Body::UntilEnd | Body::Whole => Ok(()),
             Body::Length(_) | Body::Chunks(_) => Err(Flaw::Body("unexpected EOF".into())),
         }
@@ -164,16 +164,16 @@ impl Answer {
     fn read_head(&mut self, head: &[u8]) -> Result<(), Flaw> {
         let mut lines =
             head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-        self.status = first_line(lines.next().unwrap_or_default()).map_err(broken)?;
+        self.status = first_line(lines.next().unwrap_or_default()).map_err(|words| broken(&words))?;
         let (mut length, mut chunked) = (None, false);
         for line in lines.filter(|line| !line.is_empty()) {
             let Some(colon) = line.iter().position(|byte| *byte == b':') else {
-                return Err(broken(format!("malformed MIME header line: {}", words::quoted(line))));
+                return Err(broken(&format!("malformed MIME header line: {}", words::quoted(line))));
             };
             let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
             if name.eq_ignore_ascii_case(b"Content-Length") {
                 let number = std::str::from_utf8(value).ok().and_then(|value| value.parse::<u64>().ok());
-                let bad = || broken(format!("bad Content-Length {}", words::quoted(value)));
+                let bad = || broken(&format!("bad Content-Length {}", words::quoted(value)));
                 length = Some(
                     number
                         .filter(|number| length.is_none_or(|earlier| earlier == *number))
@@ -181,7 +181,7 @@ impl Answer {
                 );
             } else if name.eq_ignore_ascii_case(b"Transfer-Encoding") {
                 if !value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(broken(format!("unsupported transfer encoding: {}", words::quoted(value))));
+                    return Err(broken(&format!("unsupported transfer encoding: {}", words::quoted(value))));
                 }
                 chunked = true;
             } else if name.eq_ignore_ascii_case(b"Location") && self.location.is_none() {
@@ -289,7 +289,7 @@ fn show(shown: &mut Vec<u8>, bytes: &[u8]) {
     shown.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
-fn broken(words: String) -> Flaw {
+fn broken(words: &str) -> Flaw {
     Flaw::Head(format!("net/http: HTTP/1.x transport connection broken: {words}"))
 }
 

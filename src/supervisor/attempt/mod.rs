@@ -202,11 +202,6 @@ impl Attempts {
         }
     }
 
-    /// Whether an attempt runs under `key`.
-    pub fn runs(&self, key: u64) -> bool {
-        self.running.contains_key(&key)
-    }
-
     /// When [`Attempts::advance`] is to be called even though nothing has happened to the descriptor.
     pub fn deadline(&self) -> Option<Instant> {
         self.running.values().filter_map(|attempt| attempt.deadline).chain(self.dying.deadline()).min()
