@@ -6,6 +6,7 @@ use super::{Host, config, directory};
 use crate::cgroup::{self, Cgroup};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
+use crate::state::atomic;
 use crate::state::lock::DirectoryLock;
 use crate::state::process::ProcessRef;
 use crate::sys::{pidfd, tree};
@@ -96,7 +97,8 @@ fn claim_in_turn(directory: &Path, force: bool) -> Result<Claim> {
     }
 }
 
-/// Marks the record as being deleted by us, so that of two commands one does it and the other says so.
+/// Marks the record as being deleted by us, so that of two commands one does it and the other says so. On a full disk
+/// both may do it, which comes to the same.
 fn claim(directory: &Path, force: bool) -> Result<Claim> {
     let Some(_lock) = DirectoryLock::take(directory)? else { return Ok(Claim::Missing) };
     let mut record = match Record::read(directory) {
@@ -125,7 +127,7 @@ fn claim(directory: &Path, force: bool) -> Result<Claim> {
         }
     }
     record.deleter = Some(record::own_process()?);
-    match record.write(directory) {
+    match atomic::if_there_is_room(record.write(directory)) {
         Ok(()) => Ok(Claim::Ours(Box::new(record))),
         // Moved away by another deleter, which ended while we looked at it.
         Err(error) if error.kind() == Kind::NotFound => Ok(Claim::Missing),

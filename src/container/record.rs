@@ -132,7 +132,7 @@ impl Record {
             now.deleter = Some(self.maker.clone());
         }
         now.given_up = true;
-        now.write(directory)?;
+        atomic::if_there_is_room(now.write(directory))?;
         Ok(ours)
     }
 
@@ -146,7 +146,7 @@ impl Record {
         match Self::read(directory)? {
             Some(mut now) if now.deleter.as_ref() == Some(&own) => {
                 now.deleter = None;
-                now.write(directory)
+                atomic::if_there_is_room(now.write(directory))
             }
             _ => Ok(()),
         }

@@ -216,7 +216,6 @@ fn build(
 }
 
 fn make_rest(record: &Record, paths: &Paths) -> Result<()> {
-    atomic::make_directories(&paths.etc())?;
     etc_files::make(&paths.etc(), &record.hostname, record.network)?;
     volumes::make_shm(&paths.shm())?;
     if let KindRecord::Manifest { supervisor, .. } = &record.kind {

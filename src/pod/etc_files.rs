@@ -1,14 +1,19 @@
 //! The files hosts, hostname and resolv.conf that a pod's containers find in /etc.
 //!
-//! They are bind-mounted, so they are made once and later rewritten in place, never replaced.
+//! They are bind-mounted, so they are made once and later rewritten in place, never replaced. Containers may write to
+//! them, as in Kubernetes: so they lie in a tmpfs of the pod's own, which is all that a container can fill.
 
 use crate::error::{Context, Result};
 use crate::pod::request::Network;
+use crate::pod::volumes;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Makes the three files in `directory`.
+/// By how many bytes the files may grow together.
+const ROOM: u64 = 64 << 10;
+
+/// Makes the three files in a tmpfs at `directory`.
 ///
 /// # Errors
 /// When one cannot be written, or the host's own cannot be read; a host without them is no error.
@@ -22,6 +27,8 @@ pub(super) fn make(directory: &Path, hostname: &str, network: Network) -> Result
         ("hostname", format!("{hostname}\n").into_bytes()),
         ("resolv.conf", host_file("/etc/resolv.conf")?),
     ];
+    let size: usize = files.iter().map(|(_, content)| content.len()).sum();
+    volumes::mount_etc(directory, size as u64 + ROOM)?;
     for (name, content) in files {
         let path = directory.join(name);
         write(&path, &content).context(|| format!("cannot write {path:?}"))?;

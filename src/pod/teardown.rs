@@ -8,6 +8,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::pod::limits::PAUSE_CGROUP;
 use crate::pod::record::{self, KindRecord, Record};
 use crate::pod::{Pod, boot, create, names};
+use crate::state::atomic;
 use crate::state::layout;
 use crate::state::lock::DirectoryLock;
 use crate::state::process::ProcessRef;
@@ -24,7 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Pod {
     /// Marks the pod as being deleted: from here on it takes no container, and a command that is making it gives up,
-    /// which is waited for. Its containers are the caller's to delete now; [`Pod::finish_delete`] does the rest.
+    /// which is waited for. Its containers are the caller's to delete now; [`Pod::finish_delete`] does the rest. On a
+    /// full disk there is no mark, nor room for another container's record.
     ///
     /// # Errors
     /// When another living command deletes the pod; NotFound when one has done so meanwhile.
@@ -47,7 +49,7 @@ impl Pod {
             return Err(Error::user(format!("{doing}: process {} is deleting it", other.pid)));
         }
         record.deleting = Some(me.clone());
-        record::write(&directory, &record).context(|| doing.as_str())?;
+        atomic::if_there_is_room(record::write(&directory, &record)).context(|| doing.as_str())?;
         drop(lock);
         if record.pause.is_none() && record.maker != me {
             wait_for_maker(&record.maker).context(|| doing.as_str())?;

@@ -168,6 +168,14 @@ pub(super) fn make_shm(path: &Path) -> Result<()> {
         .context(|| "cannot make the pod's /dev/shm")
 }
 
+/// Makes the tmpfs for the small files of containers' /etc. It is not for programs: whatever the files are made to be,
+/// nobody executes them.
+pub(super) fn mount_etc(path: &Path, size_bytes: u64) -> Result<()> {
+    let attributes = mount::ATTR_NOSUID | mount::ATTR_NODEV | mount::ATTR_NOEXEC;
+    mount_tmpfs(path, &Tmpfs { size_bytes: Some(size_bytes), mode: c"0755", attributes })
+        .context(|| "cannot make a place for the pod's /etc/hosts")
+}
+
 fn mount_tmpfs(path: &Path, tmpfs: &Tmpfs) -> Result<()> {
     atomic::make_directories(path)?;
     let context = mount::FsContext::open(c"tmpfs").context(|| "cannot make a tmpfs").map_err(|error| {

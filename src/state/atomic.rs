@@ -31,6 +31,18 @@ pub fn replace(directory: &Path, name: &str, content: &[u8], durability: Durabil
         })
 }
 
+/// What came of writing a mark, for whoever only removes: where there is no room for it, or no writing at all, removing
+/// goes on without it, since it may be what makes room.
+///
+/// # Errors
+/// All others.
+pub fn if_there_is_room(marked: Result<()>) -> Result<()> {
+    match marked {
+        Err(error) if matches!(error.errno(), Some(libc::ENOSPC | libc::EDQUOT | libc::EROFS)) => Ok(()),
+        other => other,
+    }
+}
+
 fn write(directory: &Path, name: &str, content: &[u8], durability: Durability) -> io::Result<()> {
     // The pid makes the name unique among the live.
     let temporary = directory.join(format!(".{name}.{}", std::process::id()));

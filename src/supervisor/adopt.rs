@@ -53,7 +53,8 @@ impl Supervisor {
         let Some(status) = self.machine.status().container_at(index) else { return Ok(()) };
         let (restart, known) = (status.restart_count, status.container_id.clone());
         self.members[index].restart = restart;
-        for number in [restart, restart.saturating_add(1)] {
+        // On a full disk the status may be several runs old.
+        for number in self.runs_on_record(index)? {
             let id = self.id(index, number)?;
             let found = match record::load(&self.host, &id) {
                 Err(error) if error.kind() == Kind::NotFound => continue,
@@ -71,6 +72,20 @@ impl Supervisor {
         }
         self.news.push_back(Event::Removed { index });
         Ok(())
+    }
+
+    /// The numbers of a container's runs of which there is a record, in order.
+    fn runs_on_record(&self, index: usize) -> Result<Vec<u32>> {
+        let directory = self.host.layout.containers();
+        let start = format!("{}.{}.", self.identity.uid, self.spec_of(index).name);
+        let entries = match std::fs::read_dir(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.context(|| format!("cannot read {directory:?}"))?,
+        };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut runs: Vec<u32> = names.filter_map(|name| name.strip_prefix(&start)?.parse().ok()).collect();
+        runs.sort_unstable();
+        Ok(runs)
     }
 
     /// The id of a run of a container.

@@ -111,6 +111,10 @@ impl Supervisor {
         match self.try_remove(index) {
             Ok(()) => {
                 self.close_output(index);
+                // Where a full disk kept the status from being written, what is gone now has made room.
+                if self.later.has(Task::Publish) {
+                    self.publish();
+                }
                 self.news.push_back(Event::Removed { index });
             }
             // Another one is not made beside what is left.

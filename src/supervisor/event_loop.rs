@@ -154,7 +154,8 @@ impl Supervisor {
         self.hold_pause();
         self.deposit_namespaces()?;
         self.settle();
-        while !self.ended {
+        // An end that is not on disk would be none to the next supervisor.
+        while !self.ended || self.unpublished {
             let busy = !self.more.is_empty();
             if !busy && std::mem::take(&mut self.acted) {
                 // Making a container takes memory, and now comes a sleep, perhaps for days.
@@ -269,7 +270,8 @@ impl Supervisor {
             return;
         }
         let written = pod::write_status(&self.directory, self.machine.status());
-        self.unpublished = written.is_err();
+        // Nobody reads it any more when its directory is gone.
+        self.unpublished = matches!(&written, Err(error) if error.kind() != Kind::NotFound);
         match written {
             Ok(()) => self.later.cancel(Task::Publish),
             Err(error) => {
