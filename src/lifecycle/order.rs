@@ -5,7 +5,7 @@
 //! those behind it until the hook is done. When all containers have ended for good, or an init container has failed for
 //! good, the pod is finished: the sidecars are stopped.
 
-use super::containers::Stage;
+use super::containers::{Container, Stage};
 use super::machine::Machine;
 use super::time::Moment;
 use super::{Action, Now};
@@ -66,7 +66,7 @@ impl Machine {
                 && if started { !self.is_held_back(index) } else { self.init_count() == 0 };
         }
         // Whatever is left of containers from before a change of sandbox goes first.
-        let apps_gone = || !self.containers.iter().skip(self.init_count()).any(|app| app.is_alive());
+        let apps_gone = || !self.containers.iter().skip(self.init_count()).any(Container::is_alive);
         let turn = if role == Role::Init { index == self.passed } else { index <= self.passed };
         started && turn && (self.is_initialized() || apps_gone())
     }

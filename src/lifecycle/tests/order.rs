@@ -284,3 +284,30 @@ fn a_deadline_of_the_whole_pod() {
     assert_eq!(status.message.as_deref(), Some(message));
     assert!(pod.events().contains(&format!("DeadlineExceeded: {message}")));
 }
+
+#[test]
+fn an_image_change_meets_a_container_on_its_way() {
+    let changed = |spec: &PodSpec| {
+        let mut spec = spec.clone();
+        spec.containers[0].image = "web:2".into();
+        Event::Update { spec: Box::new(spec) }
+    };
+    let spec = pod_of(ALWAYS, vec![], vec![container("c0")]);
+    // Being made, and waiting for the start: made anew.
+    let mut machine = Machine::new(&spec, settings());
+    machine.handle(Event::Create, at(0));
+    assert_eq!(machine.handle(changed(&spec), at(0)), []);
+    assert_eq!(machine.handle(made(0, 0), at(0)), [REMOVE]);
+    assert_eq!(machine.handle(Event::Removed { index: 0 }, at(0)), [make(0, 1, false)]);
+    // Being started: stopped as soon as it can hear.
+    let mut machine = Machine::new(&spec, settings());
+    machine.handle(Event::Start, at(0));
+    assert_eq!(machine.handle(Event::Create, at(0)), [make(0, 0, true)]);
+    machine.handle(made(0, 0), at(0));
+    assert_eq!(machine.handle(changed(&spec), at(0)), []);
+    assert_eq!(machine.handle(Event::Started { index: 0 }, at(0)), [signal(0, Signal::Stop)]);
+    assert_eq!(machine.handle(exited(0, 0), at(0)), [REMOVE]);
+    assert_eq!(machine.handle(Event::Removed { index: 0 }, at(0)), [make(0, 1, true)]);
+    let killing = machine.status().events.iter().find(|event| event.reason == "Killing").unwrap();
+    assert_eq!(killing.message, "Container c0 definition changed, will be restarted");
+}

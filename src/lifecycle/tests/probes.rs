@@ -218,3 +218,28 @@ fn a_pod_that_stops_is_asked_for_readiness_alone() {
     );
     assert_eq!(pod.events().iter().filter(|event| event.contains("will be restarted")).count(), 0);
 }
+
+#[test]
+fn a_sidecar_that_is_killed_alone_waits_for_nobody() {
+    let proxy = ContainerSpec { liveness_probe: probe(5, 5, 1), ..sidecar("proxy") };
+    let mut pod = Simulation::started(pod_of(RestartPolicy::Never, vec![proxy], vec![container("app")]));
+    pod.take_log();
+    pod.answers.insert(("proxy", ProbeKind::Liveness), failure());
+    pod.until(6);
+    assert_eq!(pod.take_log(), ["5 Liveness proxy", "5 TERM proxy", "5 start proxy"]);
+    assert!(pod.events().contains(&"Killing: Init container proxy failed liveness probe".to_owned()));
+}
+
+#[test]
+fn what_probes_kill_is_restarted_however_it_ends() {
+    let app = ContainerSpec { liveness_probe: probe(5, 5, 1), ..container("app") };
+    for (policy, again) in [(RestartPolicy::OnFailure, true), (RestartPolicy::Never, false)] {
+        let mut pod = Simulation::started(pod_of(policy, vec![], vec![app.clone()]));
+        pod.answers.insert(("app", ProbeKind::Liveness), failure());
+        pod.deaf = vec!["app"];
+        pod.until(5);
+        pod.exit("app", 0); // it heeds the signal, and ends well
+        assert_eq!(pod.ended, !again);
+        assert_eq!(pod.status("app").restart_count, u32::from(again));
+    }
+}

@@ -148,6 +148,17 @@ fn conditions_know_when_they_changed() {
     pod.exit("app", 1);
     pod.exit("app", 1);
     assert_eq!(at_of(&pod, ConditionKind::Ready), 1005);
+    // Another reason is no change.
+    let two = vec![container("a"), container("b")];
+    let mut both = Simulation::started(pod_of(RestartPolicy::Always, vec![], two));
+    both.exit("a", 1);
+    both.exit("a", 1);
+    both.until(2);
+    both.exit("b", 1);
+    both.exit("b", 1);
+    let ready = both.machine.status().condition(ConditionKind::Ready).unwrap();
+    assert_eq!(ready.message.as_deref(), Some("containers with unready status: [a b]"));
+    assert_eq!(ready.last_transition_time, 1000);
     let kinds: Vec<_> = pod.machine.status().conditions.iter().map(|c| c.kind.name()).collect();
     let wanted = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
     assert_eq!(kinds, wanted);
