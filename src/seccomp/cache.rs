@@ -131,6 +131,7 @@ fn decode(bytes: &[u8], key: &[u8]) -> Option<Filter> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::DirBuilderExt;
 
     fn sample() -> Filter {
         Filter { program: vec![6, 0, 0, 0, 0, 0, 255, 127], flags: 4 }

@@ -94,11 +94,15 @@ impl Requests {
 
 /// What came of a request; none as long as that is open.
 fn outcome(request: &Request, status: &PodStatus, ended: bool) -> Option<Result<()>> {
+    // With init containers nothing is made before the start, and who starts the pod does not wait until they are done.
+    let begins_with = status.init_containers.get(..1).unwrap_or_default();
     let all = |progress: fn(&ContainerStatus) -> Option<Result<()>>| -> Option<Result<()>> {
-        let results: Option<Vec<_>> = status.containers.iter().map(progress).collect();
+        let first = if begins_with.is_empty() { &status.containers } else { begins_with };
+        let results: Option<Vec<_>> = first.iter().map(progress).collect();
         results.map(|results| results.into_iter().collect())
     };
     match request {
+        Request::Create if !begins_with.is_empty() => Some(Ok(())),
         Request::Create => all(made).or_else(|| ended.then(|| Err(stopped()))),
         Request::Start => all(started).or_else(|| ended.then(|| Err(stopped()))),
         Request::Stop { .. } => ended.then_some(Ok(())),
@@ -209,5 +213,20 @@ mod tests {
         let stop = Request::Stop { grace_seconds: None };
         assert_eq!(says(&stop, &[&running], false), None);
         assert_eq!(says(&stop, &[&running], true), Some(Ok(())));
+    }
+
+    #[test]
+    fn a_pod_with_init_containers_is_started_with_the_first_of_them() {
+        let initializing = container(None, waiting("PodInitializing"));
+        let mut pod = status(vec![initializing]);
+        pod.init_containers =
+            vec![container(None, waiting("ContainerCreating")), container(None, waiting("PodInitializing"))];
+        let says =
+            |request: &Request, pod: &PodStatus| outcome(request, pod, false).map(|result| result.is_ok());
+        assert_eq!((says(&Request::Create, &pod), says(&Request::Start, &pod)), (Some(true), None));
+        pod.init_containers[0] = container(Some("a"), ContainerState::Running { started_at: 1 });
+        assert_eq!(says(&Request::Start, &pod), Some(true));
+        pod.init_containers[0] = container(None, waiting("CreateContainerError"));
+        assert_eq!(says(&Request::Start, &pod), Some(false));
     }
 }
