@@ -18,6 +18,7 @@ mod control;
 mod crash;
 mod differential;
 mod exec;
+mod full_disk;
 mod harness;
 mod images;
 mod images_crash;
@@ -61,6 +62,7 @@ fn main() -> std::process::ExitCode {
         images_crash::cases(),
         manifests::cases(),
         robust::cases(),
+        full_disk::cases(),
         security::cases(),
         supervision::cases(),
         supervisor::cases(),

@@ -1,13 +1,13 @@
 //! Hosts in trouble and users in a hurry: full disks, reboots, hundreds of pods, racing commands, vanished images and
 //! binaries. The apps go on, what is wrong is said, and nothing is left.
 
+use crate::harness::disk::{fill, small_disk};
 use crate::harness::manifests::{shell_pod, until_stopped};
 use crate::harness::supervised::{Supervised, groups_of, slay};
 use crate::harness::{
     Case, Outcome, Runtime, Test, case, eventually, machine, note, proc, runtime::path_text, within,
 };
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use podrun::model::status::{ContainerState, Phase};
@@ -22,7 +22,6 @@ pub fn cases() -> Vec<Case> {
         case!(full_disk_of_logs_leaves_the_apps_running).seconds(120),
         case!(removed_log_directory_comes_back),
         case!(log_directory_that_cannot_be_made_is_trouble),
-        case!(full_disk_of_the_root_leaves_the_apps_running).seconds(120),
         case!(reboot_clears_manifest_pods),
         case!(run_against_run).seconds(120),
         case!(run_against_delete).seconds(120),
@@ -77,23 +76,6 @@ fn two_hundred_pods_at_once(t: &Test) {
     assert_eq!(podrun.run(&["pod", "list", "-o", "name"]).ok().stdout, "");
     let left: Vec<_> = uids.iter().flat_map(groups_of).collect();
     assert!(left.is_empty(), "{left:#?}");
-}
-
-/// A mount namespace of the test's own, and in it a small disk at a path.
-#[track_caller]
-fn small_disk(path: &Path, options: &str) {
-    std::fs::create_dir_all(path).expect("a directory");
-    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-        .expect("private mounts");
-    mount(Some("small"), path, Some("tmpfs"), MsFlags::empty(), Some(options)).expect("a small disk");
-}
-
-#[track_caller]
-fn fill(path: &Path) {
-    let zeroes = vec![0; 64 << 10];
-    let mut file = std::fs::File::create(path).expect("a file to fill the disk with");
-    while std::io::Write::write(&mut file, &zeroes).is_ok_and(|written| written > 0) {}
 }
 
 const TICK: &str = "n=0; while :; do echo tick $n; n=$((n+1)); sleep 0.02; done";
@@ -164,36 +146,6 @@ fn log_directory_that_cannot_be_made_is_trouble(t: &Test) {
     let pod = Supervised::run(&podrun, "p", &t.manifest(&shell_pod("p", "Always", &[("a", TICK)])));
     trouble_comes_and_goes(&pod, "logs", || std::fs::remove_file(&logs).expect("to clear the way"));
     pod.delete();
-}
-
-fn full_disk_of_the_root_leaves_the_apps_running(t: &Test) {
-    small_disk(&t.path("root"), "size=2m");
-    let podrun = t.podrun_with_busybox();
-    let file =
-        t.manifest(&shell_pod("p", "OnFailure", &[("a", TICK), ("b", "sleep 300"), ("c", "sleep 300")]));
-    let pod = Supervised::run(&podrun, "p", &file);
-    let filler = t.path("root/filler");
-    fill(&filler);
-    let (b, c) = (pod.init("b"), pod.init("c"));
-    slay(b);
-    std::thread::sleep(Duration::from_millis(1500));
-    // Nobody can write down that it ended, and the rest goes on; also when the supervisor dies meanwhile.
-    assert!(pod.container("b").state.is_running());
-    let ticks = last_tick(&podrun);
-    pod.next_supervisor();
-    slay(c);
-    eventually("ticks", || (last_tick(&podrun) > ticks + 5).then_some(()));
-    assert!(proc::lives(pod.init("a")));
-    std::fs::remove_file(&filler).expect("to make room");
-    for name in ["b", "c"] {
-        pod.until(name, "running again", |it| it.state.is_running() && it.restart_count > 0);
-    }
-    assert_eq!(pod.container("a").restart_count, 0);
-    let events = pod.events();
-    assert!(events.iter().any(|event| event.starts_with("StatusNotWritten")), "{events:#?}");
-    // With the disk full it is not told to go, or goes; with room it is gone.
-    pod.delete();
-    umount2(&t.path("root"), MntFlags::MNT_DETACH).expect("to unmount");
 }
 
 /// Writes another boot's id into every record.

@@ -11,8 +11,7 @@ impl Test {
     #[track_caller]
     pub fn podrun_with_busybox(&self) -> Runtime {
         let podrun = self.podrun();
-        let archive = sources::project().join("rootfs/build/images/busybox.tar");
-        podrun.run(&["image", "import", &path_text(&archive), "busybox"]).ok();
+        podrun.run(&["image", "import", &sources::busybox(), "busybox"]).ok();
         podrun
     }
 

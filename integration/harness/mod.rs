@@ -12,6 +12,7 @@ pub mod case;
 pub mod cgroups;
 pub mod command;
 pub mod console;
+pub mod disk;
 pub mod facts;
 pub mod leaks;
 pub mod log_lines;

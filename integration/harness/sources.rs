@@ -10,6 +10,11 @@ pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Path of an archive with the image of busybox.
+pub fn busybox() -> String {
+    super::runtime::path_text(&project().join("rootfs/build/images/busybox.tar"))
+}
+
 /// Checks for root and the binary, and makes the root file systems where they are missing.
 pub fn prepare() -> Result<(), String> {
     if !machine::is_root() {
