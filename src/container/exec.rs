@@ -3,7 +3,7 @@
 use super::ended::end_child;
 use super::enter::Entrance;
 use super::making::publish;
-use super::process::{self, ProcessPlan, Surroundings};
+use super::process::{self, ProcessPlan, Stdio, Surroundings};
 use super::record::{self, Record, Status};
 use super::relay::Relay;
 use super::{Host, config, plan};
@@ -17,8 +17,22 @@ use crate::sys::socket;
 use caps::Capability;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use oci_spec::runtime::Process;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+
+/// What a program in the foreground has of the caller's standard streams. With a terminal it has but what is copied,
+/// anyway.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CallerStreams {
+    /// The descriptors themselves, which whatever runs in the container may keep and use for ever.
+    #[default]
+    HandedOver,
+    /// What comes through pipes of its own, until it ends; without `stdin`, it reads nothing.
+    Copied {
+        /// The caller's stdin is passed on.
+        stdin: bool,
+    },
+}
 
 /// What `exec` is asked for.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +45,8 @@ pub struct ExecRequest {
     pub tty: bool,
     /// Return as soon as it runs.
     pub detach: bool,
+    /// Where its standard streams come from, unless it is detached or has a console socket.
+    pub streams: CallerStreams,
     /// `NAME=value` pairs, added to those of the container's process.
     pub env: Vec<String>,
     /// User, and group.
@@ -78,14 +94,13 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
     let container = config::load(&directory).context(title)?;
     let spec_process = spec_process(request, container.spec.process().as_ref()).context(title)?;
     let wants_terminal = spec_process.terminal().unwrap_or(false);
-    let relay = Relay::plan(request.console_socket.is_none() && !request.detach).context(title)?;
+    let (mut relay, remote, stdio) = relay(request, wants_terminal).context(title)?;
     let seccomp =
         container.seccomp.as_deref().map(|text| seccomp::filter(&host.layout.seccomp_cache(), text));
-    let (mut relay, remote) = relay;
     let surroundings = Surroundings {
         seccomp: seccomp.transpose().context(title)?,
         terminal: plan::terminal(wants_terminal, request.console_socket.as_deref(), remote).context(title)?,
-        stdio: None,
+        stdio,
         keyring: plan::keyring(&record.id, record.own_keyring),
         preserved_fds: request.preserve_fds,
         listen_fds: 0,
@@ -104,6 +119,21 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
         return Ok(0);
     }
     relay.run(&child).context(title)
+}
+
+/// What stands between, and the program's ends of it.
+fn relay(request: &ExecRequest, terminal: bool) -> Result<(Relay, Option<OwnedFd>, Option<Stdio>)> {
+    let foreground = request.console_socket.is_none() && !request.detach;
+    let reads = match request.streams {
+        CallerStreams::Copied { stdin } if foreground && !terminal => {
+            let (relay, stdio) = Relay::through_pipes(stdin)?;
+            return Ok((relay, None, Some(stdio)));
+        }
+        CallerStreams::Copied { stdin } => stdin,
+        CallerStreams::HandedOver => true,
+    };
+    let (relay, remote) = Relay::plan(foreground, reads)?;
+    Ok((relay, remote, None))
 }
 
 /// Says `Go` and waits until the program runs.

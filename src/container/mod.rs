@@ -29,7 +29,7 @@ pub mod support;
 pub use create::{begin, create};
 pub use delete::{delete, remove};
 pub use enter::{Entering, Runner};
-pub use exec::{ExecRequest, exec};
+pub use exec::{CallerStreams, ExecRequest, exec};
 pub use making::{Made, Making};
 pub use process::Stdio;
 pub use record::{Record, State, Status, list, state};

@@ -27,7 +27,7 @@ pub fn run(
     options: RunOptions,
 ) -> Result<i32> {
     let foreground = !options.detach;
-    let (mut relay, remote) = Relay::plan(foreground && request.console_socket.is_none())?;
+    let (mut relay, remote) = Relay::plan(foreground && request.console_socket.is_none(), true)?;
     if let Some(socket) = remote {
         request.streams = Streams::Terminal(socket);
     }

@@ -2,7 +2,7 @@
 
 use crate::cli::Globals;
 use crate::cli::args::{IdAndWords, User};
-use crate::container::{self, ExecRequest};
+use crate::container::{self, CallerStreams, ExecRequest};
 use crate::error::{Error, Kind, Result};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -107,6 +107,8 @@ impl ExecArgs {
             args: self.target.words.iter().map(text).collect::<Result<_>>()?,
             tty: self.tty,
             detach: self.detach,
+            // As with every OCI runtime, they are the caller's to hand over.
+            streams: CallerStreams::HandedOver,
             env: self.env.clone(),
             user: self.user.map(|user| (user.uid, user.gid)),
             additional_gids: self.additional_gids.clone(),

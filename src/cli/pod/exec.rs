@@ -3,13 +3,13 @@
 use super::{PodArgs, choose, pair};
 use crate::cli::args::pod_name;
 use crate::cli::{Globals, output};
-use crate::container::{self, ExecRequest};
+use crate::container::{self, CallerStreams, ExecRequest};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::{ContainerId, PodName, PodNamespace};
 use crate::model::status::{ContainerState, PodStatus};
 use crate::pod::PodKind;
-use crate::sys::inherit;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 
 /// Run a command in a container of a pod
 ///
@@ -24,7 +24,7 @@ pub struct ExecArgs {
     /// Pass stdin on; the command reads nothing otherwise
     #[arg(short = 'i', long)]
     pub stdin: bool,
-    /// Give the command a terminal
+    /// Give the command a terminal, where stdin is one
     #[arg(short, long)]
     pub tty: bool,
     /// The container; the first one, or the one that the annotation kubectl.kubernetes.io/default-container names, if left
@@ -62,13 +62,15 @@ impl ExecArgs {
         let title = || format!("cannot exec in container {name:?} of pod {:?}", self.pod.as_str());
         let status = pair::status(&host, &pod)?;
         let id = running(status.as_ref(), name).context(title)?;
-        if !self.stdin {
-            // Its place is /dev/null's from here on.
-            drop(inherit::take(0).context(|| "cannot open /dev/null")?);
+        let tty = self.tty && std::io::stdin().is_terminal();
+        if self.tty && !tty {
+            output::note("Unable to use a TTY - input is not a terminal or the right kind of file");
         }
         // As Kubernetes' runtimes do: editors and pagers ask for it.
-        let env = if self.tty { vec!["TERM=xterm".to_owned()] } else { Vec::new() };
-        let request = ExecRequest { args: self.words()?, tty: self.tty, env, ..ExecRequest::default() };
+        let env = if tty { vec!["TERM=xterm".to_owned()] } else { Vec::new() };
+        // The pod may be hostile: nothing in it gets hold of the caller's terminal and files.
+        let streams = CallerStreams::Copied { stdin: self.stdin };
+        let request = ExecRequest { args: self.words()?, tty, streams, env, ..ExecRequest::default() };
         let code = container::exec(&host, &id, &request).context(title)?;
         if code != 0 {
             output::note(&format!("command terminated with exit code {code}"));

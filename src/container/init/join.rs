@@ -10,6 +10,7 @@ use super::{InitPlan, die_with_command, kernel};
 use crate::cgroup::Entry;
 use crate::container::create::clone_hint;
 use crate::container::namespaces;
+use crate::container::process::ProcessPlan;
 use crate::error::{Context, Result};
 use crate::sync::message::{Failure, FromInit};
 use crate::sys::clone::{CloneArgs, SingleThreaded, spawn};
@@ -53,10 +54,9 @@ fn run(join: &JoinPlan<'_>, plan: &mut Option<InitPlan>) -> Result<()> {
     }
     // Also what the caller leaked into us. The values that own some of these are the command's, and never dropped here.
     if let Some(plan) = plan {
+        replace_streams(&mut plan.process)?;
         let mut kept = vec![plan.link.as_fd()];
         kept.extend(plan.process.terminal.as_ref().map(|terminal| terminal.socket.as_fd()));
-        let stdio = plan.process.stdio.as_ref();
-        kept.extend(stdio.into_iter().flat_map(|s| [s.stdin.as_fd(), s.stdout.as_fd(), s.stderr.as_fd()]));
         process::close_all_but(3 + plan.process.preserved_fds, &kept)
             .context(|| "cannot close file descriptors")?;
     }
@@ -68,4 +68,17 @@ fn run(join: &JoinPlan<'_>, plan: &mut Option<InitPlan>) -> Result<()> {
         }
     });
     child.context(|| "cannot clone the process").map_err(clone_hint).map(drop)
+}
+
+/// Where the program will not have the caller's standard streams, its process has not got them from the beginning.
+fn replace_streams(program: &mut ProcessPlan) -> Result<()> {
+    let replaced = match (&program.terminal, program.stdio.take()) {
+        // For the time until the terminal is made, something that it has anyway.
+        (Some(terminal), _) => process::become_stdio([terminal.socket.as_fd(); 3]),
+        (None, Some(stdio)) => {
+            process::become_stdio([stdio.stdin.as_fd(), stdio.stdout.as_fd(), stdio.stderr.as_fd()])
+        }
+        (None, None) => Ok(()),
+    };
+    replaced.context(|| "cannot replace the standard streams")
 }
