@@ -5,8 +5,8 @@ use crate::error::{Context, Result};
 use crate::sys::fs::{Resolve, open_in};
 use crate::sys::mount::{self, Depth};
 use crate::sys::process::become_stdio;
-use crate::sys::{pty, socket};
-use nix::sys::stat::{Mode, SFlag};
+use crate::sys::{inherit, pty, socket};
+use nix::sys::stat::{FileStat, Mode, SFlag};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -74,15 +74,22 @@ pub fn adopt(init: &mut Init) -> Result<()> {
     nix::unistd::fchown(&slave, Some(process.uid.into()), None).context(|| "cannot give it to the user")
 }
 
-/// Gives the standard streams to the user, who may want to open them again by /dev/stdout and its kin. Not the null
-/// device, which is everybody's, and not what cannot change its owner (a pipe of another user namespace, a read-only
-/// file system): the program can use the descriptors all the same.
+/// Gives the standard streams to the user, who may want to open them again by /dev/stdout and its kin. Not what cannot
+/// change its owner (a pipe of another user namespace, a read-only file system): the program can use the descriptors
+/// all the same. Nor the null device, which is everybody's: it is replaced by the container's own, since whoever has the
+/// host's open may change its mode for all.
 pub fn give_streams(init: &mut Init) -> Result<()> {
     let uid = init.plan.process.uid;
-    for fd in [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
+    let mut nulls = Vec::new();
+    for (fd, place) in
+        [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()].into_iter().zip(0..)
+    {
         let stat = nix::sys::stat::fstat(fd).context(|| "cannot stat a standard stream")?;
-        let is_null = stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3);
-        if is_null || stat.st_uid == uid {
+        if is_null_device(&stat) {
+            nulls.push(place);
+            continue;
+        }
+        if stat.st_uid == uid {
             continue;
         }
         match nix::unistd::fchown(fd, Some(uid.into()), None) {
@@ -91,5 +98,25 @@ pub fn give_streams(init: &mut Init) -> Result<()> {
             Err(error) => return Err(error).context(|| "cannot change its owner"),
         }
     }
-    Ok(())
+    if nulls.is_empty() { Ok(()) } else { replace_nulls(&nulls).context(|| "cannot replace the null device") }
+}
+
+/// Puts the container's null device at these places. A container that has none reads from an empty pipe instead, and
+/// keeps what it was given to write to.
+fn replace_nulls(places: &[i32]) -> std::io::Result<()> {
+    let root = mount::open_path(c"/")?;
+    // No link, which could lead to the very descriptor that is to be replaced.
+    let own = open_in(root.as_fd(), c"dev/null", libc::O_RDWR | libc::O_NOCTTY, 0, Resolve::NoSymlinks).ok();
+    match own.filter(|own| nix::sys::stat::fstat(own).is_ok_and(|stat| is_null_device(&stat))) {
+        Some(own) => places.iter().try_for_each(|place| inherit::put(own.as_fd(), *place)),
+        None if places.contains(&0) => {
+            let (empty, _) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+            inherit::put(empty.as_fd(), 0)
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_null_device(stat: &FileStat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3)
 }
