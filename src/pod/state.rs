@@ -30,6 +30,8 @@ pub struct PodState {
     hostname: String,
     namespaces: Namespaces,
     volumes: Vec<VolumeState>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    init_containers: Vec<ContainerState>,
     containers: Vec<ContainerState>,
 }
 
@@ -118,6 +120,9 @@ impl Pod {
             _ => None,
         };
         let status = self.readable_status();
+        let all = |known: &[status::ContainerStatus]| -> Vec<ContainerState> {
+            known.iter().map(|known| supervised(known, containers)).collect()
+        };
         Ok(PodState {
             pod_version: POD_VERSION,
             id: self.uid().map(ToString::to_string).unwrap_or_default(),
@@ -132,8 +137,9 @@ impl Pod {
             hostname: record.map(|record| record.hostname.clone()).unwrap_or_default(),
             namespaces: pause.map(namespace_states).unwrap_or_default(),
             volumes: record.map(volumes).unwrap_or_default(),
+            init_containers: status.as_ref().map(|status| all(&status.init_containers)).unwrap_or_default(),
             containers: match &status {
-                Some(status) => status.containers.iter().map(|known| supervised(known, containers)).collect(),
+                Some(status) => all(&status.containers),
                 None => containers.iter().map(container).collect(),
             },
         })

@@ -34,13 +34,16 @@ fn default(spec: &PodSpec) -> Result<(&ContainerSpec, Option<String>)> {
         output::note(&format!("Default container name {name:?} not found in pod {}", spec.name));
     }
     let first = spec.containers.first().ok_or_else(|| Error::not_found("the pod has no container"))?;
-    let sentence = (spec.containers.len() > 1)
+    let sentence = (spec.all_containers().count() > 1)
         .then(|| format!("Defaulted container {:?} out of: {}", first.name.as_str(), names(spec)));
     Ok((first, sentence))
 }
 
+/// In kubectl's order: first those that are meant most often.
 fn names(spec: &PodSpec) -> String {
-    spec.containers.iter().map(|container| container.name.as_str()).collect::<Vec<_>>().join(", ")
+    let containers = spec.containers.iter().map(|container| container.name.to_string());
+    let inits = spec.init_containers.iter().map(|container| format!("{} (init)", container.name));
+    containers.chain(inits).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -64,5 +67,10 @@ mod tests {
         spec.annotations.clear();
         spec.containers.pop();
         assert_eq!(default(&spec).unwrap().1, None);
+        spec.init_containers = samples::spec(&["fetch"]).containers;
+        assert_eq!(container(&spec, Some("fetch")).unwrap().name.as_str(), "fetch");
+        let (chosen, sentence) = default(&spec).unwrap();
+        assert_eq!(chosen.name.as_str(), "app");
+        assert_eq!(sentence.as_deref(), Some("Defaulted container \"app\" out of: app, fetch (init)"));
     }
 }

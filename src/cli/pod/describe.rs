@@ -5,7 +5,7 @@ use super::{PodArgs, Seen, now};
 use crate::cgroup;
 use crate::cli::{Globals, output};
 use crate::error::{Context, Result};
-use crate::model::podspec::PodSpec;
+use crate::model::podspec::ContainerSpec;
 use crate::model::time;
 use crate::pod::PodKind;
 use serde_json::Value;
@@ -37,7 +37,10 @@ impl DescribeArgs {
         let spec = if seen.pod.kind() == PodKind::Manifest { seen.pod.spec().ok() } else { None };
         facts.extend(spec.iter().flat_map(|spec| details::facts(spec, seen.status.as_ref())));
         let mut text = listed("", &facts);
-        text.extend(spec.iter().map(|spec| containers(spec, &seen)));
+        if let Some(spec) = &spec {
+            text.push_str(&containers("Init containers", &spec.init_containers, &seen));
+            text.push_str(&containers("Containers", &spec.containers, &seen));
+        }
         if let Some(status) = seen.status.as_ref().filter(|status| !status.events.is_empty()) {
             text.push_str(&format!("\nEvents\n{}", details::events(&status.events, now()).whole()));
         }
@@ -61,9 +64,10 @@ fn listed(indent: &str, facts: &Facts) -> String {
     text
 }
 
-fn containers(spec: &PodSpec, seen: &Seen) -> String {
-    let mut text = "\nContainers\n".to_owned();
-    for container in &spec.containers {
+/// Nothing where there are none.
+fn containers(title: &str, containers: &[ContainerSpec], seen: &Seen) -> String {
+    let mut text = if containers.is_empty() { String::new() } else { format!("\n{title}\n") };
+    for container in containers {
         let status = seen.status.as_ref().and_then(|status| status.container(container.name.as_str()));
         text.push_str(format!("  {}\n", container.name).as_str());
         text.push_str(&listed("    ", &details::container(container, status, now())));

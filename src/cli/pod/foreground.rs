@@ -5,7 +5,7 @@ use crate::cli::output;
 use crate::container::Host;
 use crate::error::{Context, Kind, Result};
 use crate::logs::{Query, Reader};
-use crate::model::status::PodStatus;
+use crate::model::status::{ContainerState, ContainerStatus, PodStatus};
 use crate::pod::Pod;
 use crate::report;
 use crate::supervisor::control::{self, Request};
@@ -45,6 +45,39 @@ pub struct End {
     pub fault: Option<Kind>,
 }
 
+/// What was told of a container.
+#[derive(Debug, Default)]
+struct Known {
+    /// Its present run.
+    run: u32,
+    /// The next run of which nothing was told yet: run 0 goes without saying.
+    told: u32,
+}
+
+impl Known {
+    /// What is to be said when the container has ended and is, or will be, started again. Whatever the container itself
+    /// writes, who watches is told why it begins anew.
+    fn learn(&mut self, container: &ContainerStatus) -> Option<String> {
+        let waits = match &container.state {
+            ContainerState::Waiting { reason, message } if reason == "CrashLoopBackOff" => message.as_deref(),
+            _ => None,
+        };
+        self.run = container.restart_count;
+        let coming = container.restart_count + u32::from(waits.is_some());
+        if coming <= self.told {
+            return None;
+        }
+        self.told = coming;
+        let code = container.last_state.as_ref()?.exit_code;
+        let what = match waits {
+            // "back-off 10s restarting failed container=...": as many of its words as tell something here.
+            Some(message) => message.split(" restarting").next().unwrap_or(message),
+            None => "started again",
+        };
+        Some(format!("[{}] ended with exit code {code}; {what}", container.name))
+    }
+}
+
 impl Foreground {
     /// Catches the signals that end a pod.
     ///
@@ -68,10 +101,10 @@ impl Foreground {
         let (mut reader, mut out) = (Reader::following(false)?, Output { gone: false });
         reader.watch(&directory)?;
         let mut known = Vec::new();
-        for container in pod.spec()?.containers {
+        for container in pod.spec()?.all_containers() {
             let logs = pod.log_directory()?.join(container.name.as_str());
             reader.add(&logs, 0, &format!("[{}] ", container.name), &Query::default())?;
-            known.push(0);
+            known.push(Known::default());
         }
         self.ask(host, pod, Request::Start)?;
         let (mut supervisor, mut status, mut changed) = (None, None, true);
@@ -80,11 +113,13 @@ impl Foreground {
                 // Before the status is read: whoever has died since wakes us at once.
                 supervisor = watch::supervisor(&directory).unwrap_or_default();
                 status = pair::status(host, pod)?;
-                for (source, container) in status.iter().flat_map(|status| &status.containers).enumerate() {
-                    let known = known.get_mut(source).filter(|known| **known < container.restart_count);
-                    if let Some(restart) = known {
-                        *restart = container.restart_count;
+                let containers = status.iter().flat_map(PodStatus::all_containers);
+                for (source, (container, known)) in containers.zip(&mut known).enumerate() {
+                    if known.run < container.restart_count {
                         reader.next_run(source, container.restart_count, &mut out)?;
+                    }
+                    if let Some(sentence) = known.learn(container) {
+                        output::note(&sentence);
                     }
                 }
             }
@@ -199,5 +234,32 @@ impl io::Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::pod::samples;
+    use crate::model::status::Phase;
+
+    #[test]
+    fn restarts_are_told_once() {
+        let mut known = Known::default();
+        let mut of = samples::status(Phase::Running, vec![samples::running()]).containers.remove(0);
+        assert_eq!(known.learn(&of), None);
+        let ContainerState::Terminated(last) = samples::ended("Error", 3) else { panic!() };
+        (of.restart_count, of.last_state) = (1, Some(last));
+        assert_eq!(known.learn(&of).as_deref(), Some("[c0] ended with exit code 3; started again"));
+        assert_eq!(known.learn(&of), None);
+        let message = Some("back-off 10s restarting failed container=c0 pod=shop_default(u)".to_owned());
+        of.state = ContainerState::Waiting { reason: "CrashLoopBackOff".into(), message };
+        assert_eq!(known.learn(&of).as_deref(), Some("[c0] ended with exit code 3; back-off 10s"));
+        assert_eq!(known.learn(&of), None);
+        (of.restart_count, of.state) = (2, samples::running());
+        assert_eq!(known.learn(&of), None);
+        of.restart_count = 4;
+        assert_eq!(known.learn(&of).as_deref(), Some("[c0] ended with exit code 3; started again"));
+        assert_eq!(known.run, 4);
     }
 }

@@ -92,7 +92,7 @@ impl LogsArgs {
         }
         let spec = pod.spec()?;
         let containers = if self.all_containers {
-            spec.containers.iter().map(|container| container.name.as_str()).collect()
+            spec.all_containers().map(|container| container.name.as_str()).collect()
         } else {
             vec![choose::container(&spec, self.container.as_ref().map(ContainerName::as_str))?.name.as_str()]
         };

@@ -52,9 +52,13 @@ fn check(host: &Host, store: &Store, manifest: &Manifest) -> Result<()> {
         Err(error) => return Err(error),
     }
     let mut errors = Vec::new();
-    for (index, container) in manifest.spec.containers.iter().enumerate() {
-        let place = manifest.place(&format!("spec.containers[{index}].image"));
-        errors.extend(check_image(store, container, &place).err());
+    for (field, containers) in
+        [("initContainers", &manifest.spec.init_containers), ("containers", &manifest.spec.containers)]
+    {
+        for (index, container) in containers.iter().enumerate() {
+            let place = manifest.place(&format!("spec.{field}[{index}].image"));
+            errors.extend(check_image(store, container, &place).err());
+        }
     }
     for volume in &manifest.spec.volumes {
         let place = manifest.volume_place(volume);

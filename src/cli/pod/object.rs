@@ -22,9 +22,12 @@ pub fn of(seen: &Seen) -> Result<Value> {
     metadata["namespace"] = pod.namespace().as_str().into();
     metadata["uid"] = pod.uid().map(ToString::to_string).into();
     metadata["creationTimestamp"] = pod.created().map(rfc3339).into();
-    if pod.is_deleting() {
-        let since = seen.status.as_ref().and_then(|status| status.stopping_since);
-        metadata["deletionTimestamp"] = rfc3339(since.unwrap_or_else(super::now)).into();
+    let asked = seen.status.as_ref().filter(|status| !status.has_ended());
+    let deletion = asked.and_then(PodStatus::deletion_timestamp);
+    if let Some(at) = deletion.or_else(|| pod.is_deleting().then(super::now)) {
+        metadata["deletionTimestamp"] = rfc3339(at).into();
+        let grace = asked.and_then(|status| status.stop_grace_seconds);
+        metadata["deletionGracePeriodSeconds"] = grace.unwrap_or(0).into();
     }
     let mut status = seen.status.as_ref().map_or_else(|| json!({"phase": "Pending"}), status);
     if let Some(created) = pod.created() {
@@ -37,13 +40,19 @@ pub fn of(seen: &Seen) -> Result<Value> {
 
 fn status(status: &PodStatus) -> Value {
     let conditions: Vec<Value> = status.conditions.iter().map(condition).collect();
-    let containers: Vec<Value> = status.containers.iter().map(container).collect();
+    let statuses = |containers: &[ContainerStatus]| -> Value {
+        match containers {
+            [] => Value::Null,
+            some => some.iter().map(container).collect(),
+        }
+    };
     without_nulls([
         ("phase", json!(status.phase)),
         ("reason", json!(status.reason)),
         ("message", json!(status.message)),
         ("conditions", conditions.into()),
-        ("containerStatuses", containers.into()),
+        ("initContainerStatuses", statuses(&status.init_containers)),
+        ("containerStatuses", statuses(&status.containers)),
     ])
 }
 
@@ -126,5 +135,10 @@ mod tests {
         assert_eq!(containers[2]["state"], json!({ "terminated": terminated }));
         let ready = object["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Ready").unwrap();
         assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("ContainersNotReady")));
+        assert_eq!(ready["lastTransitionTime"], "1970-01-01T00:00:05Z");
+        assert!(object.get("initContainerStatuses").is_none());
+        of.init_containers.push(ContainerStatus::new("fetch".parse().unwrap(), "busybox"));
+        let first = &status(&of)["initContainerStatuses"][0];
+        assert_eq!((&first["name"], &first["started"]), (&json!("fetch"), &json!(false)));
     }
 }

@@ -118,7 +118,9 @@ fn exit_code(status: &PodStatus, fault: Option<Kind>) -> Result<i32> {
     if status.phase == Phase::Succeeded {
         return Ok(0);
     }
-    let ends = status.containers.iter().filter_map(|container| match &container.state {
+    // Sidecars are stopped when the others are done: how they end says nothing.
+    let deciding = status.all_containers().filter(|container| !container.sidecar);
+    let ends = deciding.filter_map(|container| match &container.state {
         ContainerState::Terminated(ended) if ended.exit_code != 0 => Some(ended),
         _ => None,
     });
