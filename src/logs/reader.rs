@@ -4,7 +4,7 @@
 //! [`Reader::read_available`] after each event.
 
 use super::print::{Author, Printer};
-use super::run::{BLOCK, Query, Run};
+use super::run::{BLOCK, Extent, Query, Run};
 use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
@@ -42,7 +42,7 @@ struct Watches {
 }
 
 impl Reader {
-    /// Reads what is there; with `timestamps`, the time stands before each line.
+    /// Reads what is there when a log is added, and ends then also where a container writes faster than it reads; with `timestamps`, the time stands before each line.
     pub fn new(timestamps: bool) -> Self {
         let block = Box::new([0; BLOCK]);
         Self { sources: Vec::new(), printer: Printer::new(timestamps), block, watches: None }
@@ -73,10 +73,11 @@ impl Reader {
     /// # Errors
     /// When what is there cannot be read.
     pub fn add(&mut self, directory: &Path, restart: u32, prefix: &str, query: &Query) -> Result<usize> {
+        let extent = if self.watches.is_some() { Extent::Growing } else { Extent::Present };
         let mut source = Source {
             directory: directory.to_path_buf(),
             prefix: prefix.as_bytes().to_vec(),
-            run: Run::open(directory, restart, query).context(|| cannot_read(directory))?,
+            run: Run::open(directory, restart, query, extent).context(|| cannot_read(directory))?,
             watch: None,
             stirred: true,
         };
@@ -111,7 +112,7 @@ impl Reader {
                 return self.hand_on(out);
             };
             let next = known.run.restart + 1;
-            known.run = Run::open(&known.directory, next, &Query::default())
+            known.run = Run::open(&known.directory, next, &Query::default(), Extent::Growing)
                 .context(|| cannot_read(&known.directory))?;
             known.stirred = true;
         }

@@ -5,6 +5,7 @@
 
 use super::files;
 use super::format::{LONGEST_RECORD, Record, Stream, parse};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -24,6 +25,15 @@ pub struct Query {
     pub since: Option<Duration>,
 }
 
+/// How far a run is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// To where its log ends when it is opened, however fast it grows meanwhile.
+    Present,
+    /// As it grows.
+    Growing,
+}
+
 /// A run, and how far it has been read.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -31,6 +41,8 @@ pub(super) struct Run {
     pub(super) restart: u32,
     since: Duration,
     reading: Option<Reading>,
+    /// What comes after that, where it was settled in the beginning.
+    rest: Option<VecDeque<Reading>>,
     /// The newest rotated file that is done with.
     done: Option<String>,
     /// Whether the line that a stream is in is shown.
@@ -42,6 +54,8 @@ struct Reading {
     file: File,
     /// Where the first record that was not read begins.
     offset: u64,
+    /// Where reading ends.
+    end: u64,
     /// What stands there is longer than any record: it is passed over up to its newline.
     garbage: bool,
     /// Its name, once it was rotated; then it grows no more.
@@ -53,18 +67,28 @@ impl Run {
     ///
     /// # Errors
     /// When what is there cannot be read.
-    pub(super) fn open(directory: &Path, restart: u32, query: &Query) -> io::Result<Self> {
+    pub(super) fn open(directory: &Path, restart: u32, query: &Query, extent: Extent) -> io::Result<Self> {
         let mut run = Self {
             directory: directory.to_path_buf(),
             restart,
             since: query.since.unwrap_or_default(),
             reading: None,
+            rest: None,
             done: None,
             shown: [None; 2],
         };
-        if let Some(lines) = query.tail {
-            run.seek_tail(lines)?;
+        if extent == Extent::Growing && query.tail.is_none() {
+            return Ok(run);
         }
+        let mut all = run.open_all()?;
+        if extent == Extent::Present {
+            all.iter_mut().try_for_each(Reading::end_here)?;
+        }
+        let first = query.tail.map_or(Ok(0), |lines| seek_tail(&mut all, lines))?;
+        let mut rest = VecDeque::from(all.split_off(first));
+        run.done = all.into_iter().rev().find_map(|reading| reading.rotated);
+        run.reading = rest.pop_front();
+        run.rest = (extent == Extent::Present).then_some(rest);
         Ok(run)
     }
 
@@ -76,7 +100,8 @@ impl Run {
     ) -> io::Result<bool> {
         while self.reading.is_some() || self.open_next()? {
             let Some(reading) = &mut self.reading else { break };
-            let length = reading.file.read_at(block, reading.offset)?;
+            let room = usize::try_from(reading.end - reading.offset).map_or(BLOCK, |room| room.min(BLOCK));
+            let length = reading.file.read_at(&mut block[..room], reading.offset)?;
             let used = whole_lines(&block[..length]);
             if used == 0 {
                 if length == BLOCK {
@@ -110,6 +135,9 @@ impl Run {
     /// At the end of the file: whether there is more elsewhere, or in a moment in this one.
     fn go_on(&mut self) -> io::Result<bool> {
         let Some(mut reading) = self.reading.take() else { return Ok(false) };
+        if self.rest.is_some() {
+            return Ok(true);
+        }
         if reading.rotated.is_some() {
             self.done = reading.rotated;
             return Ok(true);
@@ -167,39 +195,44 @@ impl Run {
 
     /// Opens the oldest file that is not done with, if there is one.
     fn open_next(&mut self) -> io::Result<bool> {
-        self.reading = self.open_all()?.into_iter().next();
+        self.reading = match &mut self.rest {
+            Some(rest) => rest.pop_front(),
+            None => self.open_all()?.into_iter().next(),
+        };
         Ok(self.reading.is_some())
     }
+}
 
-    /// Goes to where only `lines` lines are left.
-    fn seek_tail(&mut self, lines: u64) -> io::Result<()> {
-        let mut all = self.open_all()?;
-        let mut left = lines;
-        let mut block = vec![0; BLOCK];
-        // An unfinished line at the very end counts as one.
-        let mut at_end = true;
-        for index in (0..all.len()).rev() {
-            let reading = &mut all[index];
-            if seek_back(reading, &mut left, &mut at_end, &mut block)? {
-                self.done = all[..index].iter().rev().find_map(|reading| reading.rotated.clone());
-                self.reading = Some(all.swap_remove(index));
-                return Ok(());
-            }
+/// Goes to where only `lines` lines are left, and says in which of the files that is; the first where there are fewer.
+fn seek_tail(all: &mut [Reading], lines: u64) -> io::Result<usize> {
+    let mut left = lines;
+    let mut block = vec![0; BLOCK];
+    // An unfinished line at the very end counts as one.
+    let mut at_end = true;
+    for (index, reading) in all.iter_mut().enumerate().rev() {
+        if seek_back(reading, &mut left, &mut at_end, &mut block)? {
+            return Ok(index);
         }
-        Ok(())
     }
+    Ok(0)
 }
 
 impl Reading {
     fn new(file: File, rotated: Option<String>) -> Self {
-        Self { file, offset: 0, garbage: false, rotated }
+        Self { file, offset: 0, end: u64::MAX, garbage: false, rotated }
+    }
+
+    /// Reads no further than the file goes now.
+    fn end_here(&mut self) -> io::Result<()> {
+        self.end = self.file.metadata()?.len();
+        Ok(())
     }
 }
 
 /// Goes back in the file from its end over at most `left` lines; true when it has found the beginning of the first, and
 /// false when the file has fewer, `left` being those that are still to be found.
 fn seek_back(reading: &mut Reading, left: &mut u64, at_end: &mut bool, block: &mut [u8]) -> io::Result<bool> {
-    let mut end = reading.file.metadata()?.len();
+    let mut end = reading.file.metadata()?.len().min(reading.end);
     // Nothing is known of what stands behind `end` but that it is no whole line, or was counted.
     while end > 0 {
         let start = end.saturating_sub(block.len() as u64);

@@ -600,6 +600,39 @@ fn a_follower_goes_on_with_the_next_run() {
 }
 
 #[test]
+fn who_does_not_follow_reads_what_there_was_in_the_beginning() {
+    let place = Place::new("present");
+    let limits = Limits { file_bytes: 5000, files: 4 };
+    let (mut writer, mut scratch) = (Writer::open(&place.logs(), 0, limits), Scratch::new().unwrap());
+    let (read, mut app) = pipe(LARGE);
+    let mut write = |numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            writeln!(app, "line {number}").unwrap();
+            pump(&mut writer, &mut scratch, &read, Stream::Stdout);
+        }
+    };
+    write(0..250);
+    let reader = |tail| {
+        let mut reader = Reader::new(false);
+        reader.add(&place.logs(), 0, "", &Query { tail, since: None }).unwrap();
+        reader
+    };
+    let mut readers = [None, Some(1), Some(150), Some(9999)].map(|tail| (tail, reader(tail)));
+    // More than all files hold: the first ones are removed meanwhile.
+    write(250..1000);
+    for (tail, reader) in &mut readers {
+        let mut got = Vec::new();
+        reader.read_available(&mut got).unwrap();
+        let first = tail.map_or(0, |lines: u64| 250_u64.saturating_sub(lines));
+        let want: String = (first..250).map(|number| format!("line {number}\n")).collect();
+        assert!(got == want.as_bytes(), "{tail:?}");
+        let mut more = Vec::new();
+        reader.read_available(&mut more).unwrap();
+        assert_eq!(more, b"");
+    }
+}
+
+#[test]
 fn a_reader_that_has_gone_away_is_known() {
     let place = Place::new("gone");
     std::fs::create_dir_all(place.logs()).unwrap();
