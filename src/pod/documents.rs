@@ -1,15 +1,16 @@
 //! What a manifest pod has beside its record: what it is to be (`spec.json`), the manifest as it was written
 //! (`manifest.json`), what it does (`status.json`).
 //!
-//! Invariant: spec and manifest are there before the record names a pause, and do not change before the pod goes. The
-//! record's version is theirs, too.
+//! Invariants: spec and manifest are there before the record names a pause; they are replaced whole, under the lock of
+//! the pod's directory, the manifest first. The record's version is theirs, too.
 
 use crate::error::{Context, Error, Result};
 use crate::model::podspec::PodSpec;
 use crate::model::status::{self, PodStatus};
-use crate::pod::Pod;
+use crate::pod::{Pod, not_found};
 use crate::state::atomic::{self, Durability};
 use crate::state::layout;
+use crate::state::lock::DirectoryLock;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -25,7 +26,7 @@ pub struct Manifest<'a> {
     pub object: &'a Value,
 }
 
-/// Writes what does not change. Nobody looks for it yet, so it needs no renaming.
+/// Writes the first spec and manifest. Nobody looks for it yet, so it needs no renaming.
 pub(super) fn write(directory: &Path, manifest: Manifest<'_>) -> Result<()> {
     let spec = serde_json::to_vec(manifest.spec).context(|| "cannot write down the pod's spec")?;
     let object = serde_json::to_vec(manifest.object).context(|| "cannot write down the manifest")?;
@@ -72,6 +73,24 @@ impl Pod {
     /// As [`Pod::spec`].
     pub fn manifest(&self) -> Result<Value> {
         self.document(layout::pod::MANIFEST)
+    }
+
+    /// Replaces spec and manifest; who supervises the pod is to be told.
+    ///
+    /// # Errors
+    /// For a bare or half-made pod and one that is being deleted, or when the directory cannot be written.
+    pub fn replace_manifest(&self, manifest: Manifest<'_>) -> Result<()> {
+        self.manifest_record()?;
+        let directory = self.directory()?;
+        let _lock = DirectoryLock::take(&directory)?.ok_or_else(|| not_found(&self.name))?;
+        self.reread()?.refuse_deleting()?;
+        let spec = serde_json::to_vec(manifest.spec).context(|| "cannot write down the pod's spec")?;
+        let object = serde_json::to_vec(manifest.object).context(|| "cannot write down the manifest")?;
+        // Last what decides whether there is anything left to be changed.
+        for (name, content) in [(layout::pod::MANIFEST, object), (layout::pod::SPEC, spec)] {
+            atomic::replace(&directory, name, &content, Durability::Boot)?;
+        }
+        Ok(())
     }
 
     fn document<T: DeserializeOwned>(&self, name: &str) -> Result<T> {

@@ -35,6 +35,8 @@ pub enum Request {
         /// Seconds between the stop signal and SIGKILL; the manifest's where there are none.
         grace_seconds: Option<u64>,
     },
+    /// Go by the pod's documents as they are now; answered when they are read.
+    Update,
     /// Send a signal to every container's first process; answered when it is sent.
     Kill {
         /// The signal's number.

@@ -21,7 +21,7 @@ use super::runtime_spec::Facts;
 use super::spawn::Identity;
 use crate::cgroup;
 use crate::container::{CgroupManager, Host};
-use crate::error::{Context, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::image::Store;
 use crate::lifecycle::{Action, Event, Machine, Now, Signal};
 use crate::logs::{Limits, Scratch, Stream};
@@ -306,11 +306,26 @@ impl Supervisor {
             Some(Request::Create) => self.news.push_back(Event::Create),
             Some(Request::Start) => self.news.extend([Event::Create, Event::Start]),
             Some(Request::Stop { grace_seconds }) => self.stop(grace_seconds),
+            Some(Request::Update) => {
+                let result = self.reread();
+                self.requests.answer(number, &result);
+            }
             Some(Request::Kill { signal }) => {
                 let result = self.signal_all(signal);
                 self.requests.answer(number, &result);
             }
         }
+    }
+
+    /// Reads again what the pod is to be: `pod apply` has changed it.
+    fn reread(&mut self) -> Result<()> {
+        let spec = self.held.pod().spec()?;
+        if spec.all_containers().count() != self.members.len() {
+            return Err(Error::user("a pod that runs takes no more containers and loses none"));
+        }
+        self.spec = spec.clone();
+        self.news.push_back(Event::Update { spec: Box::new(spec) });
+        Ok(())
     }
 
     fn stop(&mut self, grace_seconds: Option<u64>) {
