@@ -440,10 +440,10 @@ fn describe_tells_what_the_manifest_says(t: &Test) {
     app["volumeMounts"] = json!([{"name": "data", "mountPath": "/data", "readOnly": true}]);
     app["resources"] = json!({"limits": {"memory": "64Mi", "cpu": "250m"}});
     podrun.apply(t, &pod);
-    eventually("it has crashed", || {
-        podrun.object("shop")["status"]["containerStatuses"][1]["lastState"]["terminated"]
-            .is_object()
-            .then_some(())
+    // The first crash is followed by a start at once, the second by ten seconds of this.
+    eventually("it is held back", || {
+        let state = podrun.object("shop")["status"]["containerStatuses"][1]["state"].clone();
+        (state["waiting"]["reason"] == "CrashLoopBackOff").then_some(())
     });
     let text = podrun.run(&["pod", "describe", "shop"]).ok().stdout;
     for words in [
