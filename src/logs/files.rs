@@ -1,5 +1,6 @@
 //! Names and order of a container's log files: `<restart>.log`, and rotated ones with the time of their rotation
-//! behind, `<restart>.log.20161006-001709`, as the kubelet names them. A name is never given twice: the times rise.
+//! behind, `<restart>.log.20161006-001709.123`, as the kubelet names them, but to the millisecond: a loud container
+//! fills several files a second. A name is never given twice: the times rise.
 
 use crate::error::{Context, Result};
 use crate::model::time;
@@ -26,9 +27,9 @@ pub(super) fn rotate(directory: &Path, restart: u32, now: Duration, most: usize)
     let mut rotated = rotated(directory, restart)?;
     let newest = rotated.last().and_then(|name| stamp_of(name));
     let current = current(directory, restart);
-    // A second may see several rotations, and the clock may have been set back.
-    let stamp = time::compact(newest.map_or(0, |newest| newest + 1).max(now.as_secs()));
-    let name = format!("{restart}.log.{stamp}");
+    // Even a millisecond may see several rotations, and the clock may have been set back.
+    let stamp = now.max(newest.map_or(Duration::ZERO, |newest| newest + Duration::from_millis(1)));
+    let name = format!("{restart}.log.{}.{:03}", time::compact(stamp.as_secs()), stamp.subsec_millis());
     match std::fs::rename(current, directory.join(&name)) {
         Ok(()) => rotated.push(name),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {} // somebody has removed it
@@ -90,7 +91,14 @@ fn run_of(name: &str) -> Option<u32> {
     run.parse().ok().filter(|_| ours && run.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The time in a rotated file's name, in seconds since 1970.
-fn stamp_of(name: &str) -> Option<u64> {
-    time::parse_compact(name.split_once(".log.")?.1)
+/// The time in a rotated file's name, counted from 1970; an older podrun's has no milliseconds.
+fn stamp_of(name: &str) -> Option<Duration> {
+    let stamp = name.split_once(".log.")?.1;
+    let (seconds, millis) = match stamp.split_once('.') {
+        Some((seconds, millis)) if millis.len() == 3 => (seconds, millis),
+        Some(_) => return None,
+        None => (stamp, "000"),
+    };
+    let millis = Some(millis).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    Some(Duration::from_secs(time::parse_compact(seconds)?) + Duration::from_millis(millis.parse().ok()?))
 }

@@ -338,6 +338,9 @@ fn files_are_rotated_and_the_oldest_removed() {
     let first: usize = text.lines().next().unwrap().strip_prefix("line ").unwrap().parse().unwrap();
     assert!(text.lines().eq((first..200).map(|number| format!("line {number}"))));
     assert!(first > 100 && place.names().len() == 3);
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let now = format!("0.log.{}.999", crate::model::time::compact(now));
+    assert!(place.names().iter().all(|name| *name <= now), "after {now}: {:?}", place.names());
     // A crash between rename and creation leaves no current file.
     drop(writer);
     std::fs::rename(place.current(), place.logs().join("0.log.20990101-000000")).unwrap();
@@ -346,7 +349,7 @@ fn files_are_rotated_and_the_oldest_removed() {
         app.write_all(b"more\n").unwrap();
         pump(&mut writer, &mut scratch, &read, Stream::Stdout);
     }
-    assert!(place.names().contains(&"0.log.20990101-000001".to_owned()), "{:?}", place.names());
+    assert!(place.names().contains(&"0.log.20990101-000000.001".to_owned()), "{:?}", place.names());
     assert!(all(&place).ends_with(b"more\n"));
     // Only the current file.
     let single = Limits { file_bytes: 100, files: 1 };
@@ -364,7 +367,7 @@ fn the_current_and_the_previous_run_are_kept() {
     let place = Place::new("runs");
     std::fs::create_dir_all(place.logs()).unwrap();
     let keep = ["3.log", "3.log.20261121-000000", "4.log", "note", "2.log.gz", "x.log", "+1.log"];
-    for name in keep.iter().chain(&["0.log", "2.log", "2.log.20261121-000000"]) {
+    for name in keep.iter().chain(&["0.log", "2.log", "2.log.20261121-000000.007"]) {
         File::options().create(true).append(true).open(place.logs().join(name)).unwrap();
     }
     assert_eq!(runs(&place.logs()).unwrap(), [0, 2, 3, 4]);
