@@ -27,6 +27,7 @@ mod keeper;
 mod manifest_pods;
 mod manifests;
 mod oci_lifecycle;
+mod pod_exec;
 mod pod_pause;
 mod pod_volumes;
 mod pods;
@@ -49,6 +50,7 @@ fn main() -> std::process::ExitCode {
         bad_state::cases(),
         pods::cases(),
         pod_volumes::cases(),
+        pod_exec::cases(),
         pod_pause::cases(),
         exec::cases(),
         control::cases(),

@@ -58,9 +58,12 @@ impl Relay {
     /// Those of the system and of the caller's streams, but for one that nobody reads any more; the child's own failure
     /// is its exit code.
     pub fn run(&mut self, child: &Child) -> Result<i32> {
-        let signals = catch_signals()?;
+        let (signals, before) = catch_signals()?;
         if let Some(pipes) = self.pipes.take() {
             relay_pipes(child, pipes, &signals)?;
+            // What remains is to tell how it ended, by streams that nobody may ever read.
+            asks_to_end(&signals)?;
+            sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None).context(|| "cannot unblock signals")?;
         } else {
             let master = self.incoming.take().map(|socket| socket::receive_descriptor(socket.as_fd()));
             let master = master.transpose().context(|| "cannot receive the terminal")?.flatten();
@@ -73,16 +76,19 @@ impl Relay {
     }
 }
 
-/// Every signal that can be caught comes through a descriptor: it is meant for the program, not for us.
-fn catch_signals() -> Result<SignalFd> {
+/// Every signal that can be caught comes through a descriptor: it is meant for the program, not for us. The second value
+/// is what was blocked before.
+fn catch_signals() -> Result<(SignalFd, SigSet)> {
     let mut mask = SigSet::all();
     // Those that mean a fault of our own.
     for own in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE, Signal::SIGABRT] {
         mask.remove(own);
     }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None).context(|| "cannot block signals")?;
-    SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-        .context(|| "cannot catch signals")
+    let mut before = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), Some(&mut before))
+        .context(|| "cannot block signals")?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+    Ok((signals.context(|| "cannot catch signals")?, before))
 }
 
 /// Waits; which of the descriptors are ready.
