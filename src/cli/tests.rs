@@ -377,7 +377,13 @@ fn pod_lines() {
         |signal| pod::PodCommand::Kill(pod::kill::KillArgs { target: target(), signal: Signal(signal) });
     let list = |output, all_namespaces| {
         let namespace = "default".parse().unwrap();
-        pod::PodCommand::List(pod::list::ListArgs { output, namespace, all_namespaces })
+        pod::PodCommand::List(pod::list::ListArgs {
+            output,
+            namespace,
+            all_namespaces,
+            watch: false,
+            pods: Vec::new(),
+        })
     };
     assert_table(
         [
@@ -391,6 +397,10 @@ fn pod_lines() {
             ("pod list", list(None, false)),
             ("pod list -A -o wide", list(Some(pod::list::Form::Wide), true)),
             ("pod list -o json", list(Some(pod::list::Form::Json), false)),
+            ("pod get", list(None, false)),
+            ("pod ls", list(None, false)),
+            ("pod ps -A", list(None, true)),
+            ("pod events shop", pod::PodCommand::Events(pod::events::EventsArgs { target: target() })),
             ("pod list -o yaml", list(Some(pod::list::Form::Yaml), false)),
             ("pod start pod/shop", pod::PodCommand::Start(pod::start::StartArgs { target: target() })),
             (

@@ -2,13 +2,13 @@
 
 use super::manifests::{self, Reading};
 use super::remove::{self, How};
-use super::stop;
+use super::{open, stop};
 use crate::cli::args::pod_name;
 use crate::cli::{Globals, collected, output};
 use crate::container::Host;
 use crate::error::{Error, Kind, Result};
 use crate::model::ids::{PodName, PodNamespace};
-use crate::pod::{self, PodRef};
+use crate::pod::PodRef;
 use std::path::PathBuf;
 
 /// Stop pods and remove everything of theirs
@@ -79,7 +79,7 @@ impl DeleteArgs {
     }
 
     fn delete(&self, host: &Host, reference: &PodRef, how: How) -> Result<()> {
-        let mut pod = match pod::open(&host.layout, reference) {
+        let mut pod = match open(host, reference) {
             Err(error) if error.kind() == Kind::NotFound && self.force => return Ok(()),
             other => other?,
         };

@@ -1,15 +1,16 @@
 //! `pod list`
 
-use super::{Seen, now, object};
+use super::{Seen, follow, not_found, now, object};
+use crate::cli::args::pod_name;
 use crate::cli::output::{self, Table};
-use crate::cli::{Globals, yaml};
-use crate::container;
+use crate::cli::{Globals, collected, yaml};
+use crate::container::{self, Host};
 use crate::error::Result;
 use crate::lifecycle::Summary;
-use crate::model::ids::PodNamespace;
+use crate::model::ids::{PodName, PodNamespace};
 use crate::model::sandbox::ContainerStatus;
 use crate::model::time;
-use crate::pod::{self, PodKind};
+use crate::pod::{self, PodKind, PodRef};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -28,7 +29,9 @@ pub enum Form {
 
 /// List pods
 #[derive(Debug, PartialEq, clap::Args)]
-#[command(after_help = "Example:\n  podrun pod list --all-namespaces\n  podrun pod list -o json")]
+#[command(
+    after_help = "Example:\n  podrun pod list --all-namespaces\n  podrun pod list shop -o json\n  podrun pod list --watch"
+)]
 pub struct ListArgs {
     /// Form of the list, if not the plain table
     #[arg(short, long, value_name = "FORM")]
@@ -39,13 +42,22 @@ pub struct ListArgs {
     /// List the pods of all namespaces
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
+    /// Go on printing the lines that change, until Ctrl-C
+    #[arg(short, long)]
+    pub watch: bool,
+    /// The pods, if not all: NAME, pod/NAME or pods/NAME
+    #[arg(value_name = "POD", value_parser = pod_name, conflicts_with = "all_namespaces")]
+    pub pods: Vec<PodName>,
 }
 
 /// A line of the list.
-struct Row {
-    seen: Seen,
+#[derive(Debug)]
+pub struct Row {
+    pub(super) seen: Seen,
     state: Value,
-    summary: Summary,
+    pub(super) summary: Summary,
+    /// The pod was shown before and is no more.
+    pub(super) gone: bool,
 }
 
 impl ListArgs {
@@ -54,27 +66,71 @@ impl ListArgs {
     /// # Errors
     /// When the records or /proc cannot be read, or stdout cannot be written.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
-        let rows = self.rows(globals)?;
+        let host = globals.host_of_existing()?;
+        if self.watch {
+            return follow::follow(self, &host).map(|()| 0);
+        }
+        let rows = self.rows(&host)?;
         match self.output {
+            // One pod that is named is no list.
+            Some(form @ (Form::Json | Form::Yaml)) if self.pods.len() == 1 => {
+                rows.iter().try_for_each(|row| object(form, &row.object()))?;
+            }
             Some(Form::Json) => output::json(&objects(&rows))?,
             Some(Form::Yaml) => output::print(&yaml::document(&objects(&rows)))?,
-            _ if rows.is_empty() => output::note(&self.nothing_found()),
+            _ if rows.is_empty() && self.pods.is_empty() => output::note(&self.nothing_found()),
+            _ if rows.is_empty() => {}
             Some(Form::Name) => {
                 output::print(
                     &rows.iter().map(|row| format!("pod/{}\n", row.seen.pod.name())).collect::<String>(),
                 )?;
             }
-            _ => self.table(&rows).print()?,
+            _ => self.table(rows.iter()).print()?,
         }
+        let missing = |name: &&PodName| !rows.iter().any(|row| row.seen.pod.name() == *name);
+        let errors =
+            self.pods.iter().filter(missing).map(|name| {
+                not_found(&host, &PodRef { namespace: self.namespace.clone(), name: name.clone() })
+            });
+        collected(|count| format!("cannot find {count} of {} pods", self.pods.len()), errors.collect())?;
         Ok(0)
     }
 
-    fn rows(&self, globals: &Globals) -> Result<Vec<Row>> {
-        let host = globals.host_of_existing()?;
+    /// The pods that are asked for, in order of namespace and name.
+    ///
+    /// # Errors
+    /// When the records or /proc cannot be read.
+    pub(super) fn rows(&self, host: &Host) -> Result<Vec<Row>> {
         let pods = pod::list(&host.layout)?;
-        let containers = container::list(&host)?;
+        let containers = container::list(host)?;
         let wanted = pods.into_iter().filter(|pod| self.all_namespaces || *pod.namespace() == self.namespace);
-        wanted.map(|pod| Row::new(Seen::new(&host, pod, &containers))).collect()
+        let named = wanted.filter(|pod| self.pods.is_empty() || self.pods.contains(pod.name()));
+        named.map(|pod| Row::new(Seen::new(host, pod, &containers))).collect()
+    }
+
+    /// Prints the rows at these places, as the list would have them; `first` the table's header, too.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub(super) fn print_changed(&self, rows: &[&Row], changed: &[usize], first: bool) -> Result<()> {
+        let chosen = || changed.iter().filter_map(|place| rows.get(*place));
+        match self.output {
+            Some(Form::Name) => {
+                chosen().try_for_each(|row| output::print(&format!("pod/{}\n", row.seen.pod.name())))
+            }
+            Some(form @ (Form::Json | Form::Yaml)) => {
+                chosen().try_for_each(|row| object(form, &row.object()))
+            }
+            _ if first && rows.is_empty() => Ok(()),
+            _ => {
+                let table = self.table(rows.iter().copied()).whole();
+                let line = |(place, line): (usize, &str)| {
+                    let wanted = place.checked_sub(1).is_none_or(|place| changed.contains(&place));
+                    (wanted && (first || place > 0)).then(|| format!("{line}\n"))
+                };
+                output::print(&table.lines().enumerate().filter_map(line).collect::<String>())
+            }
+        }
     }
 
     fn nothing_found(&self) -> String {
@@ -85,7 +141,7 @@ impl ListArgs {
         }
     }
 
-    fn table(&self, rows: &[Row]) -> Table {
+    fn table<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Table {
         let wide = self.output == Some(Form::Wide);
         let mut header = vec!["NAME", "READY", "STATUS", "RESTARTS", "AGE"];
         if self.all_namespaces {
@@ -113,6 +169,14 @@ impl ListArgs {
     }
 }
 
+/// Prints one object; in YAML as one document of several.
+fn object(form: Form, object: &Value) -> Result<()> {
+    match form {
+        Form::Yaml => output::print(&yaml::document(object)),
+        _ => output::json(object),
+    }
+}
+
 /// A v1.PodList.
 fn objects(rows: &[Row]) -> Value {
     let items: Vec<Value> = rows.iter().map(Row::object).collect();
@@ -126,7 +190,16 @@ impl Row {
             Some(status) => Summary::of(status, seen.pod.is_deleting(), now()),
             None => summary(&seen, &state),
         };
-        Ok(Self { seen, state, summary })
+        Ok(Self { seen, state, summary, gone: false })
+    }
+
+    /// Whether another row tells something else; the time that passes does not count.
+    pub(super) fn differs(&self, other: &Self) -> bool {
+        let words = |row: &Self| {
+            let Summary { ready, status, restarts } = row.summary.clone();
+            (ready, status, restarts.split(' ').next().map(str::to_owned), row.gone)
+        };
+        self.seen.pod.uid() != other.seen.pod.uid() || words(self) != words(other)
     }
 
     fn cells(&self) -> Vec<String> {

@@ -8,7 +8,7 @@ use crate::logs::{self, Query, Reader};
 use crate::model::ids::ContainerName;
 use crate::model::status::{ContainerState, PodStatus};
 use crate::model::time;
-use crate::pod::{self, Pod, PodKind, PodRef};
+use crate::pod::{Pod, PodKind};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, Write};
@@ -84,8 +84,7 @@ impl LogsArgs {
 
     fn print(&self, globals: &Globals) -> Result<()> {
         let host = globals.host_of_existing()?;
-        let reference = PodRef { namespace: self.target.namespace.clone(), name: self.target.pod.clone() };
-        let pod = pod::open(&host.layout, &reference)?;
+        let pod = self.target.find(&host)?;
         if pod.kind() == PodKind::Bare {
             let what = format!("pod {:?} has no logs: it was not made from a manifest", pod.name().as_str());
             return Err(Error::user(what).hint("whoever made its containers has what they write"));

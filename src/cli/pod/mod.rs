@@ -9,7 +9,9 @@ pub mod create;
 pub mod delete;
 pub mod describe;
 mod details;
+pub mod events;
 pub mod exec;
+mod follow;
 mod foreground;
 pub mod kill;
 pub mod list;
@@ -31,7 +33,7 @@ mod watch;
 use super::args::pod_name;
 use super::{Globals, collected};
 use crate::container::{self, Host, PodToJoin, State, Status};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::Manifest;
 use crate::model::ids::{PodName, PodNamespace, PodUid};
 use crate::model::sandbox::{ContainerStatus, ContainerView, Sandbox};
@@ -58,9 +60,12 @@ pub enum PodCommand {
     Start(start::StartArgs),
     Stop(stop::StopArgs),
     Kill(kill::KillArgs),
+    #[command(visible_alias = "rm")]
     Delete(delete::DeleteArgs),
+    #[command(visible_aliases = ["get", "ls", "ps"])]
     List(list::ListArgs),
     Describe(describe::DescribeArgs),
+    Events(events::EventsArgs),
     State(state::StateArgs),
     Logs(logs::LogsArgs),
     Exec(exec::ExecArgs),
@@ -83,6 +88,7 @@ impl PodCommand {
             Self::Delete(args) => args.run(globals),
             Self::List(args) => args.run(globals),
             Self::Describe(args) => args.run(globals),
+            Self::Events(args) => args.run(globals),
             Self::State(args) => args.run(globals),
             Self::Logs(args) => args.run(globals),
             Self::Exec(args) => args.run(globals),
@@ -99,6 +105,27 @@ fn collected_pods(
 ) -> Result<()> {
     let errors = manifests.iter().map(work).filter_map(Result::err).collect();
     collected(|count| format!("cannot {verb} {count} of {} pods", manifests.len()), errors)
+}
+
+/// Opens the pod of that name.
+///
+/// # Errors
+/// As [`pod::open`]; where a pod of that name is in another namespace, the hint says so.
+fn open(host: &Host, reference: &PodRef) -> Result<Pod> {
+    match pod::open(&host.layout, reference) {
+        Err(error) if error.kind() == Kind::NotFound => Err(not_found(host, reference)),
+        other => other,
+    }
+}
+
+/// There is no such pod; perhaps there is one in another namespace.
+fn not_found(host: &Host, reference: &PodRef) -> Error {
+    let error = Error::not_found(format!("pods {:?} not found", reference.name.as_str()));
+    let pods = pod::list(&host.layout).unwrap_or_default();
+    match pods.iter().find(|pod| *pod.name() == reference.name) {
+        Some(other) => error.hint(format!("namespace {0:?} has one: -n {0}", other.namespace().as_str())),
+        None => error,
+    }
 }
 
 /// Seconds since 1970.
@@ -121,7 +148,7 @@ impl PodArgs {
     /// Opens the pod.
     fn find(&self, host: &Host) -> Result<Pod> {
         let reference = PodRef { namespace: self.namespace.clone(), name: self.pod.clone() };
-        pod::open(&host.layout, &reference)
+        open(host, &reference)
     }
 
     /// Opens the pod and looks at its containers, with a new pause or supervisor if the old one was killed.
@@ -203,7 +230,7 @@ pub struct NamedPod<'a> {
 impl PodToJoin for NamedPod<'_> {
     fn open(&self) -> Result<Sandbox> {
         let open = || {
-            let mut pod = pod::open(&self.host.layout, &self.reference)?;
+            let mut pod = open(self.host, &self.reference)?;
             if pod.kind() == PodKind::Manifest {
                 return Err(Error::user("it was made from a manifest, which alone says what runs in it")
                     .hint("make a bare pod: podrun pod create NAME"));

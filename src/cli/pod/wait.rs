@@ -1,7 +1,7 @@
 //! `pod wait`
 
 use super::watch::{self, Watch};
-use super::{pair, views};
+use super::{open, pair, views};
 use crate::cli::args::{self, pod_name};
 use crate::cli::{Globals, collected, output};
 use crate::container::{self, Host};
@@ -140,7 +140,7 @@ impl WaitArgs {
     }
 
     fn wait_for(&self, host: &Host, reference: &PodRef, deadline: Instant) -> Result<()> {
-        let first = match pod::open(&host.layout, reference) {
+        let first = match open(host, reference) {
             Err(error) if error.kind() == Kind::NotFound && self.goal == Goal::Delete => return Ok(()),
             other => other?,
         };

@@ -10,7 +10,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A pod that is watched. Nothing that happens after it was made is missed.
+/// Files are replaced by renaming, and a pod goes with its directory.
+const CHANGES: AddWatchFlags =
+    AddWatchFlags::IN_MOVED_TO.union(AddWatchFlags::IN_DELETE).union(AddWatchFlags::IN_DELETE_SELF);
+
+/// Pods that are watched. Nothing that happens after it was made is missed.
 #[derive(Debug)]
 pub struct Watch {
     inotify: Inotify,
@@ -25,14 +29,32 @@ impl Watch {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
             .context(|| "cannot watch files")
             .map_err(|error| error.hint("raise the sysctl fs.inotify.max_user_instances"))?;
-        let events = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_DELETE_SELF;
-        for directory in directories {
-            match inotify.add_watch(*directory, events | AddWatchFlags::IN_ONLYDIR) {
-                Ok(_) | Err(Errno::ENOENT) => {}
-                Err(error) => return Err(error).context(|| format!("cannot watch {directory:?}")),
-            }
+        let watch = Self { inotify };
+        directories.iter().try_for_each(|directory| watch.add(directory))?;
+        Ok(watch)
+    }
+
+    /// Watches one more directory, if it is there.
+    ///
+    /// # Errors
+    /// As [`Watch::on`].
+    pub fn add(&self, directory: &Path) -> Result<()> {
+        self.add_for(directory, CHANGES)
+    }
+
+    /// Watches the directory of names, in which links appear.
+    ///
+    /// # Errors
+    /// As [`Watch::on`].
+    pub fn names(&self, directory: &Path) -> Result<()> {
+        self.add_for(directory, CHANGES | AddWatchFlags::IN_CREATE)
+    }
+
+    fn add_for(&self, directory: &Path, events: AddWatchFlags) -> Result<()> {
+        match self.inotify.add_watch(directory, events | AddWatchFlags::IN_ONLYDIR) {
+            Ok(_) | Err(Errno::ENOENT) => Ok(()),
+            Err(error) => Err(error).context(|| format!("cannot watch {directory:?}")),
         }
-        Ok(Self { inotify })
     }
 
     /// Waits until something has happened, to the files or to `supervisor`; false when `deadline` passed first.
