@@ -1,8 +1,10 @@
 //! Manifests: every example runs and does what its comments say, and what is wrong with one is said before anything is made.
 
 use crate::harness::runtime::path_text;
+use crate::harness::supervised::Supervised;
 use crate::harness::{Case, Runtime, Test, case, eventually, sources};
 use nix::sys::signal::Signal;
+use podrun::model::status::{ContainerState, ContainerStatus, Phase};
 use std::collections::BTreeSet;
 
 pub fn cases() -> Vec<Case> {
@@ -21,6 +23,12 @@ pub fn cases() -> Vec<Case> {
         case!(security_example),
         case!(shared_pid_example),
         case!(host_path_example),
+        case!(init_containers_example),
+        case!(sidecar_example),
+        case!(probes_example),
+        case!(hooks_example),
+        case!(crash_loop_example),
+        case!(deadline_example),
         case!(from_cluster_example),
         case!(unsupported_fields_are_ignored_when_told),
         case!(json_and_several_documents_are_read),
@@ -29,7 +37,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// The examples, in the order of their tests.
-const EXAMPLES: [&str; 9] = [
+const EXAMPLES: [&str; 15] = [
     "web",
     "shared-volume",
     "job",
@@ -38,6 +46,12 @@ const EXAMPLES: [&str; 9] = [
     "security",
     "shared-pid",
     "host-path",
+    "init-containers",
+    "sidecar",
+    "probes",
+    "hooks",
+    "crash-loop",
+    "deadline",
     "from-cluster",
 ];
 
@@ -156,6 +170,72 @@ fn host_path_example(t: &Test) {
         assert_eq!(written.lines().count(), visits, "{written}");
     }
     assert!(!directory.join("mine").exists());
+}
+
+fn init_containers_example(t: &Test) {
+    let podrun = with_images(t, &["busybox"]);
+    let run = podrun.run(&["pod", "run", "--rm", "-f", &example("init-containers")]).ok();
+    assert_eq!(run.stdout, "[fetch] nobody answers\n[check] 1\n[show] <h1>hello</h1>\n");
+    assert!(run.stderr.contains("[fetch] ended with exit code 1; started again"), "{run:?}");
+}
+
+fn sidecar_example(t: &Test) {
+    let podrun = with_images(t, &["busybox", "nginx"]);
+    let run = podrun.run(&["pod", "run", "--rm", "-f", &example("sidecar")]).ok();
+    assert!(run.stdout.contains("[client] <p>nginx answers.</p>\n"), "{run:?}");
+    assert_eq!(podrun.pod_names(), [""; 0]);
+}
+
+fn probes_example(t: &Test) {
+    let podrun = with_images(t, &["busybox", "nginx"]);
+    let pod = Supervised::run(&podrun, "probes", &example("probes"));
+    let touch = |container: &str, path: &str| {
+        podrun.run(&["pod", "exec", "probes", "-c", container, "--", "touch", path]).ok();
+    };
+    pod.until("web", "started", |web| web.started);
+    assert!(!pod.container("web").ready);
+    touch("web", "/tmp/ready");
+    pod.until("web", "ready", |web| web.ready);
+    touch("worker", "/tmp/stuck");
+    pod.until_running("worker", 1);
+    assert_eq!(pod.container("web").restart_count, 0);
+    pod.delete();
+}
+
+fn hooks_example(t: &Test) {
+    let podrun = with_images(t, &["busybox", "nginx"]);
+    let run = podrun.cmd(&["pod", "run", "--rm", "-f", &example("hooks")]).spawn();
+    eventually("the page of the hook", || run.stdout().contains("[client] hello\n").then_some(()));
+    run.signal(Signal::SIGINT);
+    eventually("the hook", || run.stdout().contains("[web] draining\n").then_some(()));
+    run.finish();
+    assert_eq!(podrun.pod_names(), [""; 0]);
+}
+
+fn crash_loop_example(t: &Test) {
+    let podrun = with_images(t, &["busybox", "nginx"]);
+    let pod = Supervised::run(&podrun, "crash-loop", &example("crash-loop"));
+    let loops = |it: &ContainerStatus| match &it.state {
+        ContainerState::Waiting { reason, .. } => reason == "CrashLoopBackOff",
+        _ => false,
+    };
+    let sidecar = pod.until("sidecar", "in a crash loop", loops);
+    assert_eq!((sidecar.restart_count, sidecar.ready), (1, false));
+    assert!(pod.container("web").ready);
+    pod.delete();
+}
+
+fn deadline_example(t: &Test) {
+    let podrun = with_images(t, &["busybox"]);
+    let run = podrun.run(&["pod", "run", "-f", &example("deadline")]);
+    assert_ne!(run.code(), 0, "{run:?}");
+    assert!(run.stdout.contains("[work] step 1\n"), "{run:?}");
+    let pod = Supervised::of(&podrun, "deadline");
+    let status = pod.status();
+    assert_eq!((status.phase, status.reason.as_deref()), (Phase::Failed, Some("DeadlineExceeded")));
+    let message = pod.until_ended("work").message.unwrap_or_default();
+    assert!(message.starts_with("ended after step "), "{message:?}");
+    podrun.run(&["pod", "delete", "deadline"]).ok();
 }
 
 fn from_cluster_example(t: &Test) {

@@ -89,18 +89,13 @@ impl Manifest {
 /// When the text is longer than [`LARGEST`] or no YAML, holds no Pod or something else, names a pod twice, or a Pod is not
 /// valid: then all that is wrong with it is named, each with its line.
 pub fn read(text: &[u8], file: &str, options: &Options) -> Result<Vec<Manifest>> {
-    read_with(text, file, *options, false)
-}
-
-/// As [`read`]; `upcoming` fields are honoured or refused.
-fn read_with(text: &[u8], file: &str, options: Options, upcoming: bool) -> Result<Vec<Manifest>> {
     let documents = parse(text, file)?;
     let mut manifests: Vec<Manifest> = Vec::new();
     let mut names = HashSet::new();
     for document in &documents {
         let mut duplicates = document.duplicates.as_slice();
         for pod in pods(&document.root).map_err(|fault| located(file, &fault))? {
-            let manifest = manifest(pod, duplicates, file, options, upcoming)?;
+            let manifest = manifest(pod, duplicates, file, *options)?;
             duplicates = &[];
             let title = format!("{}/{}", manifest.spec.namespace, manifest.spec.name);
             if names.contains(&title) {
@@ -163,13 +158,7 @@ fn pods(root: &Node) -> Result<Vec<&Node>, Fault> {
     Ok(nodes)
 }
 
-fn manifest(
-    root: &Node,
-    duplicates: &[Fault],
-    file: &str,
-    options: Options,
-    upcoming: bool,
-) -> Result<Manifest> {
+fn manifest(root: &Node, duplicates: &[Fault], file: &str, options: Options) -> Result<Manifest> {
     let name = root.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Node::text);
     let title = match name {
         Some(name) => format!("Pod {:?}", name.chars().take(253).collect::<String>()),
@@ -179,7 +168,7 @@ fn manifest(
     for Fault { place, text } in duplicates {
         report.wrong_at(*place, text.as_str());
     }
-    let walked = walk::walk(root, upcoming, &mut report);
+    let walked = walk::walk(root, &mut report);
     // What is not of its type is missing from here on; to call it missing would be a second, wrong, message.
     let spec = if walked.is_sound {
         pod::build(&Field::root(&walked.root), walked.accepted, &mut report)

@@ -14,8 +14,6 @@ pub(super) enum Class {
     Cluster,
     /// A node does, and podrun not yet: refused, unless the value asks for nothing.
     Unsupported(Unset),
-    /// As unsupported, until the supervisor acts by what is already read and checked.
-    Upcoming(Unset),
     /// Whoever honours what holds it.
     Part,
 }
@@ -116,11 +114,6 @@ pub(super) const fn cluster(name: &'static str, kind: Kind) -> Field {
 /// A row of a field that podrun does not support yet.
 pub(super) const fn unsupported(name: &'static str, kind: Kind, unset: Unset) -> Field {
     Field { name, class: Class::Unsupported(unset), kind }
-}
-
-/// A row of a field that is read and checked but not acted by yet.
-pub(super) const fn upcoming(name: &'static str, kind: Kind, unset: Unset) -> Field {
-    Field { name, class: Class::Upcoming(unset), kind }
 }
 
 /// A row of a field that is of the class of what holds it.

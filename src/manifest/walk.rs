@@ -20,9 +20,8 @@ pub(super) struct Walked {
 }
 
 /// Walks a Pod.
-pub(super) fn walk(root: &Node, upcoming: bool, report: &mut Report<'_>) -> Walked {
-    let token_volumes = token_volumes(root);
-    let mut walk = Walk { report, accepted: Vec::new(), is_sound: true, token_volumes, upcoming };
+pub(super) fn walk(root: &Node, report: &mut Report<'_>) -> Walked {
+    let mut walk = Walk { report, accepted: Vec::new(), is_sound: true, token_volumes: token_volumes(root) };
     let root = walk.object(&fields::POD, root, "", true);
     Walked { root, accepted: walk.accepted, is_sound: walk.is_sound }
 }
@@ -54,8 +53,6 @@ struct Walk<'w, 'r> {
     accepted: Vec<String>,
     is_sound: bool,
     token_volumes: HashSet<String>,
-    /// Whether upcoming fields are honoured.
-    upcoming: bool,
 }
 
 impl Walk<'_, '_> {
@@ -118,8 +115,7 @@ impl Walk<'_, '_> {
                 }
                 false
             }
-            Class::Upcoming(_) if self.upcoming => true,
-            Class::Unsupported(unset) | Class::Upcoming(unset) => {
+            Class::Unsupported(unset) => {
                 if !unset.holds(node) {
                     self.report.unsupported(path, "", hint(field.name));
                 }
@@ -282,9 +278,6 @@ fn words(node: &Node) -> String {
 /// Another way to the same end, for fields that have one.
 fn hint(field: &str) -> Option<&'static str> {
     Some(match field {
-        "initContainers" => {
-            "do its work at the start of the container's command, or run it as a pod of its own before"
-        }
         "configMap" | "secret" | "projected" | "downwardAPI" => {
             "put the files into a directory of the host and use hostPath"
         }
@@ -293,7 +286,6 @@ fn hint(field: &str) -> Option<&'static str> {
         "subPath" | "subPathExpr" => {
             "use a volume of its own: a hostPath can name the directory or file below"
         }
-        "activeDeadlineSeconds" => "end the program itself, for instance by `timeout`",
         _ => return None,
     })
 }

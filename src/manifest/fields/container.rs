@@ -6,7 +6,7 @@ use crate::manifest::fields::container_parts::{
 };
 use crate::manifest::fields::security::SECURITY_CONTEXT;
 use crate::manifest::schema::Kind::{Bool, Int32, Object, Objects, QuantityMap, Text, Texts};
-use crate::manifest::schema::{Type, Unset, honoured, unsupported, upcoming};
+use crate::manifest::schema::{Type, Unset, honoured, unsupported};
 use crate::manifest::tree::Node;
 
 pub(super) static CONTAINER: Type = Type {
@@ -17,23 +17,23 @@ pub(super) static CONTAINER: Type = Type {
         honoured("env", Objects(&ENV_VAR)),
         honoured("image", Text),
         honoured("imagePullPolicy", Text),
+        honoured("lifecycle", Object(&LIFECYCLE)),
+        honoured("livenessProbe", Object(&PROBE)),
         honoured("name", Text),
         honoured("ports", Objects(&CONTAINER_PORT)),
+        honoured("readinessProbe", Object(&PROBE)),
         honoured("resources", Object(&RESOURCE_REQUIREMENTS)),
+        honoured("restartPolicy", Text),
+        honoured("restartPolicyRules", Objects(&CONTAINER_RESTART_RULE)),
         honoured("securityContext", Object(&SECURITY_CONTEXT)),
+        honoured("startupProbe", Object(&PROBE)),
         honoured("stdin", Bool),
         honoured("stdinOnce", Bool),
+        honoured("terminationMessagePath", Text),
+        honoured("terminationMessagePolicy", Text),
         honoured("tty", Bool),
         honoured("volumeMounts", Objects(&VOLUME_MOUNT)),
         honoured("workingDir", Text),
-        upcoming("lifecycle", Object(&LIFECYCLE), Unset::Empty),
-        upcoming("livenessProbe", Object(&PROBE), Unset::Null),
-        upcoming("readinessProbe", Object(&PROBE), Unset::Null),
-        upcoming("restartPolicy", Text, Unset::Null),
-        upcoming("restartPolicyRules", Objects(&CONTAINER_RESTART_RULE), Unset::Empty),
-        upcoming("startupProbe", Object(&PROBE), Unset::Null),
-        upcoming("terminationMessagePath", Text, Unset::OneOf(&["/dev/termination-log", ""])),
-        upcoming("terminationMessagePolicy", Text, Unset::OneOf(&["File", ""])),
         unsupported("envFrom", Objects(&ENV_FROM_SOURCE), Unset::Empty),
         // The API server writes NotRequired beside every resource.
         unsupported("resizePolicy", Objects(&CONTAINER_RESIZE_POLICY), Unset::If(resizes_in_place)),

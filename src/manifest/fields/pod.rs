@@ -12,7 +12,7 @@ use crate::manifest::fields::volume_kinds::LOCAL_OBJECT_REFERENCE;
 use crate::manifest::schema::Kind::{
     Any, Bool, Int32, Int64, Object, Objects, QuantityMap, Text, TextMap, Texts, Time,
 };
-use crate::manifest::schema::{Type, Unset, cluster, honoured, types, unsupported, upcoming};
+use crate::manifest::schema::{Type, Unset, cluster, honoured, types, unsupported};
 
 pub(in crate::manifest) static POD: Type = Type {
     name: "Pod",
@@ -50,17 +50,17 @@ pub(super) static OBJECT_META: Type = Type {
 static POD_SPEC: Type = Type {
     name: "PodSpec",
     fields: &[
+        honoured("activeDeadlineSeconds", Int64),
         honoured("containers", Objects(&CONTAINER)),
         honoured("hostNetwork", Bool),
         honoured("hostname", Text),
+        honoured("initContainers", Objects(&CONTAINER)),
         honoured("os", Object(&POD_OS)), // linux; another is refused
         honoured("restartPolicy", Text),
         honoured("securityContext", Object(&POD_SECURITY_CONTEXT)),
         honoured("shareProcessNamespace", Bool),
         honoured("terminationGracePeriodSeconds", Int64),
         honoured("volumes", Objects(&VOLUME)),
-        upcoming("activeDeadlineSeconds", Int64, Unset::Null),
-        upcoming("initContainers", Objects(&CONTAINER), Unset::Empty),
         cluster("affinity", Object(&AFFINITY)),
         cluster("automountServiceAccountToken", Bool),
         cluster("enableServiceLinks", Bool),

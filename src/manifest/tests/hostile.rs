@@ -1,6 +1,7 @@
 //! Text made to break the reader.
 
-use super::{LENIENT, STRICT, read, refused, with};
+use super::{LENIENT, STRICT, refused, with};
+use crate::manifest::read;
 
 #[test]
 fn mutations_never_panic_and_always_name_a_line() {

@@ -1,7 +1,7 @@
 //! What a pod's life is made of: init containers, restarts, probes, hooks, ends.
 
-use super::{LENIENT, STRICT, one, read, refused, with};
-use crate::manifest::Manifest;
+use super::{LENIENT, one, refused, with};
+use crate::manifest::{Manifest, read};
 use crate::model::podspec::{
     ContainerSpec, PodSpec, RestartOperator, RestartPolicy, Role, TerminationMessagePolicy,
 };
@@ -434,12 +434,4 @@ fn tcp_hooks_are_accepted_with_a_warning() {
     assert_eq!(manifest.spec.containers[0].lifecycle.pre_stop, Some(Handler::TcpSocket));
     let want = "shop.yaml:9: spec.containers[0].lifecycle.preStop.tcpSocket: is deprecated, and no hook has ever done anything for it";
     assert_eq!(manifest.warnings, [want]);
-}
-
-#[test]
-fn upcoming_fields_are_refused_until_they_are_acted_by() {
-    let error = crate::manifest::read(WHOLE.as_bytes(), "shop.yaml", &STRICT).unwrap_err().to_string();
-    for field in ["spec.activeDeadlineSeconds", "spec.initContainers", "spec.containers[0].livenessProbe"] {
-        assert!(error.contains(&format!("{field}: not supported yet")), "{field}: {error}");
-    }
 }

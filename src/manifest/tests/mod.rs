@@ -6,16 +6,10 @@ mod problems;
 mod reading;
 mod table;
 
-use crate::error::Result;
-use crate::manifest::{Manifest, Options};
+use crate::manifest::{Manifest, Options, read};
 
 const LENIENT: Options = Options { ignore_unsupported: true };
 const STRICT: Options = Options { ignore_unsupported: false };
-
-/// As [`crate::manifest::read`] will, with the upcoming fields.
-fn read(text: &[u8], file: &str, options: &Options) -> Result<Vec<Manifest>> {
-    crate::manifest::read_with(text, file, *options, true)
-}
 
 /// One pod of one container, with lines added at the end of each.
 fn with(container: &str, spec: &str) -> String {

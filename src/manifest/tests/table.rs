@@ -1,7 +1,8 @@
 //! The table of fields against Kubernetes' own schema, and each class against what it promises.
 
-use super::{LENIENT, one, read, refused};
+use super::{LENIENT, one, refused};
 use crate::manifest::fields;
+use crate::manifest::read;
 use crate::manifest::schema::{Class, Field as Row, Kind, Type, Unset};
 use serde_json::{Value as Json, json};
 
@@ -76,7 +77,7 @@ fn table_is_kubernetes_schema() {
 }
 
 fn is_honoured(row: &Row) -> bool {
-    matches!(row.class, Class::Honoured | Class::Upcoming(_))
+    matches!(row.class, Class::Honoured)
 }
 
 /// A value of the type that asks for something.
