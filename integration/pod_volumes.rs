@@ -18,6 +18,7 @@ pub fn cases() -> Vec<Case> {
         case!(host_path_block_device),
         case!(volumes_are_private_to_their_mounts),
         case!(programs_in_volumes_are_out_of_other_users_reach),
+        case!(directory_over_a_file_is_told_in_words),
         case!(unknown_volume_is_refused_before_anything_is_made),
     ]
 }
@@ -226,6 +227,26 @@ fn programs_in_volumes_are_out_of_other_users_reach(t: &Test) {
     assert_eq!(out.stdout, "fine\n");
     pod.delete();
     podrun.remove_pod("p");
+}
+
+fn directory_over_a_file_is_told_in_words(t: &Test) {
+    let podrun = t.podrun_with_busybox();
+    let file = path_text(&t.file("file", "x"));
+    podrun.pod("p", &["--volume", "d=emptyDir", "--volume", &format!("f=hostPath:{file}")]);
+    for (volume, words) in [
+        ("d:/etc/passwd", "the source is a directory, and the destination is none"),
+        ("f:/bin", "the source is no directory, and the destination is one"),
+    ] {
+        run_in(&podrun, "p", &joining(t.shell("true")), &["--volume", volume]).refused(&[words]);
+    }
+    podrun.remove_pod("p");
+    let mut manifest = shell_pod("m", "Never", &[("c", "true")]);
+    manifest["spec"]["volumes"] = json!([{"name": "data", "emptyDir": {}}]);
+    manifest["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/etc/passwd"}]);
+    podrun.run(&["pod", "run", "-d", "-f", &t.manifest(&manifest)]).refused(&[
+        "cannot create container \"c\"",
+        "cannot mount volume \"data\" at \"/etc/passwd\": the source is a directory",
+    ]);
 }
 
 fn unknown_volume_is_refused_before_anything_is_made(t: &Test) {

@@ -292,10 +292,15 @@ impl Supervisor {
         self.news.push_back(Event::NotStarted { index, message });
     }
 
-    /// An error and its remedy for the pod's status, in which containers go by their names.
+    /// An error and its remedy for the pod's status, in which containers and volumes go by their names.
     fn words(&self, index: usize, error: &Error) -> String {
         let remedy = error.remedy().map(|remedy| format!(" ({remedy})")).unwrap_or_default();
-        let text = format!("{error}{remedy}");
+        let mut text = format!("{error}{remedy}");
+        for (name, path) in self.held.sandbox().map(|sandbox| sandbox.volumes).unwrap_or_default() {
+            // As whoever wrote the manifest calls it.
+            text = text
+                .replace(&format!("cannot mount {path:?} at"), &format!("cannot mount volume \"{name}\" at"));
+        }
         match self.id(index, self.members[index].restart) {
             Ok(id) => text.replace(id.as_str(), self.spec_of(index).name.as_str()),
             Err(_) => text,

@@ -40,7 +40,7 @@ pub fn find(init: &mut Init) -> Result<()> {
     }
     let missing = || {
         Error::new(Kind::NoProgram, "executable file not found in $PATH")
-            .hint("correct process.args, or PATH in process.env; give a path with a /")
+            .hint("correct the command, or PATH in its environment; a path with a / needs none")
     };
     Err(denied.unwrap_or_else(missing)).context(title)
 }

@@ -31,7 +31,7 @@ pub fn enter_cwd_early(init: &mut Init) -> Result<()> {
     let cwd = &init.plan.process.cwd;
     match nix::unistd::chdir(cwd) {
         Err(nix::errno::Errno::EACCES) => Ok(()), // enter_cwd tries again
-        other => other.context_as(Kind::User, || format!("{cwd:?} (process.cwd)")),
+        other => other.context_as(Kind::User, || format!("{cwd:?}")),
     }
 }
 
@@ -41,7 +41,7 @@ pub fn enter_cwd_early(init: &mut Init) -> Result<()> {
 /// (CVE-2024-21626): getcwd(2) then finds no way to it from the root.
 pub fn enter_cwd(init: &mut Init) -> Result<()> {
     let cwd = &init.plan.process.cwd;
-    let title = || format!("{cwd:?} (process.cwd)");
+    let title = || format!("{cwd:?}");
     if nix::unistd::getcwd().is_ok_and(|now| now == Path::new("/")) && cwd != Path::new("/") {
         nix::unistd::chdir(cwd).context_as(Kind::User, title)?;
     }

@@ -54,7 +54,7 @@ pub fn prepare(plan: &RootPlan) -> Result<Root> {
     }
     if plan.cwd != Path::new("/") {
         root.target(&plan.cwd, Target::Directory)
-            .context(|| "cannot make the working directory (process.cwd)")?;
+            .context(|| format!("cannot make the working directory {:?}", plan.cwd))?;
     }
     // Read-only file systems are sealed only now: destinations below them and devices had to be made first.
     for (fd, mount) in late {
@@ -116,6 +116,7 @@ fn target(root: &Root, mount: &MountPlan, want: Target, source: BorrowedFd<'_>) 
         _ => b"",
     };
     let target = root.target(destination, want)?;
+    check_type(mount, want, target.as_fd())?;
     if matches!(fstype, b"proc" | b"sysfs") {
         // A link here would let an image choose which directory looks like procfs (CVE-2019-19921).
         return root.find(destination, Resolve::NoSymlinks).context_as(Kind::User, || {
@@ -131,6 +132,21 @@ fn target(root: &Root, mount: &MountPlan, want: Target, source: BorrowedFd<'_>) 
         }
     }
     Ok(target)
+}
+
+/// The kernel tells this as ENOTDIR or as EINVAL, which may mean anything.
+fn check_type(mount: &MountPlan, want: Target, target: BorrowedFd<'_>) -> Result<()> {
+    let found = nix::sys::stat::fstat(target).context(|| "cannot stat the destination")?;
+    let is_directory = found.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    if is_directory == (want == Target::Directory) {
+        return Ok(());
+    }
+    let what = match (&mount.kind, is_directory) {
+        (MountKind::Bind { .. }, false) => "the source is a directory, and the destination is none",
+        (MountKind::Bind { .. }, true) => "the source is no directory, and the destination is one",
+        _ => "the destination is no directory",
+    };
+    Err(Error::user(what).hint("mount it elsewhere, or correct what is mounted"))
 }
 
 fn is_procfs(fd: BorrowedFd<'_>) -> Result<bool> {

@@ -36,8 +36,9 @@ pub fn make(root: &Root, devices: &[Device]) -> Result<()> {
                 let same = found.st_mode & libc::S_IFMT == device.kind
                     && (device.kind == libc::S_IFIFO || found.st_rdev == number);
                 if !same {
-                    return Err(Error::user("the image has something else there")
-                        .hint("mount a tmpfs at /dev, as `podrun spec` does"))
+                    return Err(
+                        Error::user("the image has something else there").hint("mount a tmpfs at /dev")
+                    )
                     .context(title);
                 }
             }
