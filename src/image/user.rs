@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// Largest passwd or group file that is read.
 const LARGEST: u64 = 4 << 20;
+/// Most groups of a user: NGROUPS_MAX, limits(7).
+const MOST_GROUPS: usize = 65536;
 /// Largest uid and gid: the kernel's last one means "unchanged".
 const LARGEST_ID: u32 = u32::MAX - 1;
 
@@ -35,7 +37,8 @@ pub struct User {
 /// counts; without one, those of the user's line and of the group file.
 ///
 /// # Errors
-/// When a name is in neither file, an id is out of range, or a file is too large or no file.
+/// When a name is in neither file, an id is out of range, a file is too large or no file, or the user is in more groups
+/// than the kernel takes.
 pub fn resolve(layers: &[PathBuf], user: &str) -> Result<User> {
     let (user, group) = match user.split_once(':') {
         Some((user, group)) => (user, Some(group)),
@@ -68,7 +71,15 @@ pub fn resolve(layers: &[PathBuf], user: &str) -> Result<User> {
         }
         (None, Some(account)) => {
             let member = |g: &Group<'_>| g.members.split(',').any(|member| member == account.name);
-            Ok(User { uid, gid, groups: known.filter(member).map(|g| g.gid).collect() })
+            let groups: Vec<u32> = known.filter(member).map(|g| g.gid).collect();
+            if groups.len() > MOST_GROUPS {
+                return Err(Error::user(format!(
+                    "the image's /etc/group has the user in {} groups, and the kernel takes {MOST_GROUPS}",
+                    groups.len()
+                ))
+                .hint("name a group after the user, as in USER:GROUP: then it is in that one alone"));
+            }
+            Ok(User { uid, gid, groups })
         }
         (None, None) => Ok(User { uid, gid, groups: Vec::new() }),
     }
@@ -189,4 +200,30 @@ fn text(file: File) -> Result<String> {
         return Err(Error::user(format!("it is larger than {LARGEST} bytes")));
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_groups_than_the_kernel_takes_are_refused() {
+        let layer = std::env::temp_dir().join(format!("podrun-groups-{}", std::process::id()));
+        let write = |name: &str, text: String| {
+            let mut file =
+                File::options().write(true).create(true).truncate(true).open(layer.join(name)).unwrap();
+            std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        };
+        std::fs::create_dir_all(layer.join("etc")).unwrap();
+        write("etc/passwd", "app:x:1000:1000::/:/bin/sh\n".into());
+        let groups = |count: usize| (0..count).map(|number| format!("g{number}:x:{number}:app\n")).collect();
+        let resolved = |user| resolve(std::slice::from_ref(&layer), user);
+        write("etc/group", groups(MOST_GROUPS));
+        assert_eq!(resolved("app").unwrap().groups.len(), MOST_GROUPS);
+        write("etc/group", groups(MOST_GROUPS + 1));
+        let error = resolved("1000").unwrap_err().to_string();
+        assert!(error.contains("in 65537 groups, and the kernel takes 65536"), "{error}");
+        assert_eq!(resolved("app:7").unwrap().groups, [0; 0]);
+        std::fs::remove_dir_all(layer).unwrap();
+    }
 }
