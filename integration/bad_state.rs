@@ -1,5 +1,7 @@
 //! State on disk that is wrong: half-written, of another version, of another boot, of a pid that is another's by now.
 
+use crate::harness::manifests::shell_pod;
+use crate::harness::supervised::Supervised;
 use crate::harness::{Case, Runtime, Test, case, proc};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -12,6 +14,7 @@ pub fn cases() -> Vec<Case> {
         case!(directory_without_record),
         case!(recycled_pid_is_not_signalled),
         case!(record_of_an_earlier_boot),
+        case!(removed_names_of_pods_come_back),
     ]
 }
 
@@ -123,4 +126,22 @@ fn record_of_an_earlier_boot(t: &Test) {
         .expect("to end it");
     podrun.run(&["delete", "--force", "c"]).ok();
     assert_eq!(podrun.ids(), Vec::<String>::new());
+}
+
+fn removed_names_of_pods_come_back(t: &Test) {
+    let podrun = t.podrun_with_busybox();
+    let file = t.manifest(&shell_pod("p", "Always", &[("a", "sleep 300")]));
+    let pod = Supervised::run(&podrun, "p", &file);
+    podrun.pod("bare", &[]);
+    let forget = || std::fs::remove_dir_all(podrun.root().join("names")).expect("to remove the names");
+    forget();
+    assert_eq!(podrun.pod_names(), ["bare", "p"]);
+    forget();
+    podrun.run(&["pod", "run", "-d", "-f", &file]).refused(&["already exists"]);
+    forget();
+    podrun.run(&["pod", "stop", "p"]).ok();
+    forget();
+    podrun.remove_pod("bare");
+    pod.delete();
+    assert_eq!(podrun.pod_names(), Vec::<String>::new());
 }

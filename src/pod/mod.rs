@@ -38,6 +38,7 @@ pub use volumes::check_one as check_volume;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::model::ids::{PodName, PodNamespace, PodUid};
+use crate::report;
 use crate::state::layout::Layout;
 use names::Target;
 use paths::Paths;
@@ -97,6 +98,10 @@ enum Content {
 /// # Errors
 /// NotFound when there is none; a half-made pod is no error here.
 pub fn open(layout: &Layout, pod: &PodRef) -> Result<Pod> {
+    if let Some(found) = find(layout, &pod.namespace, &pod.name)? {
+        return Ok(found);
+    }
+    names::restore(layout)?;
     find(layout, &pod.namespace, &pod.name)?.ok_or_else(|| not_found(&pod.name))
 }
 
@@ -106,6 +111,8 @@ pub fn open(layout: &Layout, pod: &PodRef) -> Result<Pod> {
 /// When the directory of names cannot be read.
 pub fn list(layout: &Layout) -> Result<Vec<Pod>> {
     boot::clear_last(layout)?;
+    // The others are shown all the same.
+    names::restore(layout).unwrap_or_else(|error| report::warn(&error.to_string()));
     let mut pods = Vec::new();
     for (namespace, name) in names::all(layout)? {
         // One that was deleted meanwhile is not listed.

@@ -1,10 +1,12 @@
 //! Names of pods: symbolic links `NAMESPACE_NAME -> UID`, since a link is made whole or not at all.
 //!
 //! Invariant: name, directory and record are made together under the lock of the links' directory. So a name without a
-//! record, seen under that lock, is what a killed command left and not what a living one is about to complete.
+//! record, seen under that lock, is what a killed command left and not what a living one is about to complete. The record
+//! has the name, too, so that one that somebody has removed is put back.
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::{PodName, PodNamespace, PodUid};
+use crate::pod::boot;
 use crate::pod::record::{self, Record};
 use crate::state::{atomic, layout::Layout, lock::DirectoryLock};
 use std::io;
@@ -61,6 +63,35 @@ pub(super) fn all(layout: &Layout) -> Result<Vec<(PodNamespace, PodName)>> {
     }
     names.sort();
     Ok(names)
+}
+
+/// Gives pods that have a record and no name, since somebody has removed it, their names again, unless that is another
+/// pod's by now.
+///
+/// # Errors
+/// When a directory cannot be read, or a name not be made.
+pub(super) fn restore(layout: &Layout) -> Result<()> {
+    let mut nameless = boot::uids(&layout.pods())?;
+    for (namespace, name) in all(layout)? {
+        if let Target::Uid(named) = look_up(layout, &namespace, &name)? {
+            nameless.retain(|uid| *uid != named);
+        }
+    }
+    if nameless.is_empty() {
+        return Ok(());
+    }
+    atomic::make_directories(&layout.pod_names())?;
+    let _lock = lock(layout)?;
+    for uid in nameless {
+        // Under the lock: it may just have got its name.
+        if let Ok(Some(Record { namespace, name, .. })) = record::read(&layout.pod(&uid))
+            && look_up(layout, &namespace, &name)? == Target::Free
+        {
+            let path = link(layout, &namespace, &name);
+            std::os::unix::fs::symlink(uid.as_str(), &path).context(|| format!("cannot create {path:?}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Locks the directory of names; `None` where there is none, and so no pod.
@@ -140,6 +171,20 @@ mod tests {
             (refused.kind(), refused.to_string().as_str()),
             (Kind::Exists, "pod \"shop\" already exists")
         );
+
+        // Somebody removes the name, or all of them.
+        std::fs::remove_file(link(&layout, namespace, name)).unwrap();
+        restore(&layout).unwrap();
+        std::fs::remove_dir_all(layout.pod_names()).unwrap();
+        restore(&layout).unwrap();
+        assert_eq!(look_up(&layout, namespace, name).unwrap(), Target::Uid(record.uid.clone()));
+        // Another's name stays another's.
+        let twin = Record { uid: "22222222-89ab-4def-8123-456789abcdef".parse().unwrap(), ..record.clone() };
+        atomic::make_directories(&layout.pod(&twin.uid)).unwrap();
+        record::write(&layout.pod(&twin.uid), &twin).unwrap();
+        restore(&layout).unwrap();
+        assert_eq!(look_up(&layout, namespace, name).unwrap(), Target::Uid(record.uid.clone()));
+        std::fs::remove_dir_all(layout.pod(&twin.uid)).unwrap();
 
         release(&layout, namespace, name, Some(&other)).unwrap();
         release(&layout, namespace, name, None).unwrap();
