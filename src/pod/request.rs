@@ -2,7 +2,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::model::ids::{PodName, PodNamespace};
-use crate::model::podspec::PodSpec;
+use crate::model::podspec::{PodSpec, Resources, Role};
 use crate::model::volume::VolumeSpec;
 use crate::pod::record::PodKind;
 use crate::pod::volumes;
@@ -62,11 +62,11 @@ pub struct CreateRequest {
 
 impl CreateRequest {
     /// The sandbox that a manifest asks for, with the limits that the kubelet gives a pod's cgroup: memory and CPU are
-    /// limited where every container's are, by the sum, and the share of processor time is that of all requests.
+    /// limited where every container's are, by what may run at one time, and the share of processor time is that of
+    /// all requests.
     pub fn of_spec(spec: &PodSpec) -> Self {
-        let limits = spec.containers.iter().map(|container| container.resources.limits);
-        let requests = spec.containers.iter().map(|container| container.resources.requests);
-        let requested = requests.filter_map(|list| list.cpu_millis).fold(0, u64::saturating_add);
+        let declared = |amount: Option<u64>| amount.filter(|amount| *amount > 0);
+        let requested = most_at_once(spec, |wanted| Some(wanted.requests.cpu_millis.unwrap_or(0)));
         Self {
             name: spec.name.clone(),
             namespace: spec.namespace.clone(),
@@ -77,17 +77,26 @@ impl CreateRequest {
             share_pid: spec.share_process_namespace,
             sysctls: Vec::new(),
             cgroup_parent: Some(spec.qos_class().cgroup_parent().to_owned()),
-            memory_bytes: sum(limits.clone().map(|list| list.memory_bytes)),
-            cpu_millis: sum(limits.map(|list| list.cpu_millis)),
-            cpu_shares: Some(shares(requested)),
+            memory_bytes: most_at_once(spec, |wanted| declared(wanted.limits.memory_bytes)),
+            cpu_millis: most_at_once(spec, |wanted| declared(wanted.limits.cpu_millis)),
+            cpu_shares: Some(shares(requested.unwrap_or(0))),
             pids: None,
         }
     }
 }
 
-/// The sum where there is one of each; 0 is none.
-fn sum(mut amounts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
-    amounts.try_fold(0, |sum: u64, amount| Some(sum.saturating_add(amount.filter(|amount| *amount > 0)?)))
+/// The most that containers which run at one time have together, where each has some: an init container runs beside the
+/// sidecars before it, and the containers run beside all sidecars.
+fn most_at_once(spec: &PodSpec, amount: impl Fn(&Resources) -> Option<u64>) -> Option<u64> {
+    let (mut staying, mut peak) = (0_u64, 0);
+    for (index, container) in spec.all_containers().enumerate() {
+        let with_it = staying.saturating_add(amount(&container.resources)?);
+        if spec.role(index) != Role::Init {
+            staying = with_it;
+        }
+        peak = peak.max(with_it);
+    }
+    Some(peak)
 }
 
 /// 1024 for one CPU, as the kubelet converts, within what the kernel takes.
@@ -314,6 +323,21 @@ mod tests {
         let cpu = (Some(250), None);
         assert_eq!(of(&[[all, all], [cpu, cpu]]), ("/podrun/burstable".into(), Some(768), Some(750), None));
         assert_eq!(of(&[[cpu, NONE]]), ("/podrun/burstable".into(), Some(256), None, None));
+        // An init container runs beside the sidecars before it, and before everything else.
+        let with = |inits: &[[(Option<u64>, Option<u64>); 2]], sidecars: &[usize]| {
+            let mut pod = spec(&[[all, all]]);
+            pod.init_containers = spec(inits).containers;
+            for index in sidecars {
+                pod.init_containers[*index].restart_policy =
+                    Some(crate::model::podspec::RestartPolicy::Always);
+            }
+            CreateRequest::of_spec(&pod).cpu_millis
+        };
+        let large = (Some(2000), Some(1 << 20));
+        assert_eq!(with(&[[all, all]], &[]), Some(500));
+        assert_eq!(with(&[[large, large]], &[]), Some(2000));
+        assert_eq!(with(&[[all, all], [large, large]], &[0]), Some(2500));
+        assert_eq!(with(&[[all, all], [all, all]], &[0, 1]), Some(1500));
         // To the kubelet 0 is no limit.
         let zero = (Some(0), Some(0));
         assert_eq!(of(&[[zero, zero]]).2, None);

@@ -29,8 +29,10 @@ pub fn in_use(host: &Host, images: &[Image]) -> Result<InUse> {
 fn wanted(pod: &Pod) -> (Vec<ImageName>, Vec<String>) {
     let spec = pod.spec().ok();
     let status = pod.status().ok().flatten();
-    let names =
-        spec.iter().flat_map(|spec| &spec.containers).filter_map(|container| container.image.parse().ok());
+    let names = spec
+        .iter()
+        .flat_map(|spec| spec.all_containers())
+        .filter_map(|container| container.image.parse().ok());
     let ids = status
         .iter()
         .flat_map(|status| &status.containers)
