@@ -23,6 +23,9 @@ use std::path::Path;
 /// How much of a stream is held, in bytes: as much as a pipe holds.
 const ROOM: usize = 64 << 10;
 
+/// What every stream with room has room for, PIPE_BUF.
+const LITTLE: usize = 4096;
+
 /// The streams of one program.
 #[derive(Debug)]
 pub struct Pipes {
@@ -129,14 +132,18 @@ impl Stream {
 
     /// Goes on where what is wanted is there.
     fn step(&mut self) {
-        if !self.held.is_empty() {
-            self.write();
-        } else if self.read() && self.ends.as_ref().is_some_and(|(_, to)| to.refuses) {
+        let may_write = !self.held.is_empty() || self.read() && self.takes_at_once();
+        if may_write {
             self.write();
         }
         if self.held.is_empty() && self.left.is_some() {
             self.read_the_rest();
         }
+    }
+
+    /// Whether it may be written to without asking for room first.
+    fn takes_at_once(&self) -> bool {
+        self.ends.as_ref().is_some_and(|(_, to)| to.refuses)
     }
 
     /// Bounds what is still read by what there is now.
@@ -159,8 +166,11 @@ impl Stream {
     /// Whether there was something to read.
     fn read(&mut self) -> bool {
         let Some((from, _)) = &self.ends else { return false };
-        self.buffer.resize(ROOM, 0);
-        let room = self.left.unwrap_or(ROOM).min(ROOM);
+        // Most commands say little: memory for more is touched when there was more.
+        if self.held.end == self.buffer.len() {
+            self.buffer.resize(if self.buffer.is_empty() { LITTLE } else { ROOM }, 0);
+        }
+        let room = self.left.unwrap_or(ROOM).min(self.buffer.len());
         let read = nix::unistd::read(from, &mut self.buffer[..room]);
         match read {
             // EIO: a terminal that is gone, or not ours at the moment.
@@ -215,8 +225,6 @@ impl From<OwnedFd> for Sink {
 impl Sink {
     /// One of the caller's outputs.
     fn of(callers: BorrowedFd<'_>) -> Result<Self> {
-        /// What every stream with room has room for, PIPE_BUF.
-        const LITTLE: usize = 4096;
         let fd = unshared(callers, OFlag::O_WRONLY)?;
         let waits = !is_nonblocking(&fd)? && !is_file(fd.as_fd());
         Ok(Self { fd, refuses: !waits, most: if waits { LITTLE } else { ROOM } })
