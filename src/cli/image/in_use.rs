@@ -4,6 +4,7 @@ use crate::container::Host;
 use crate::error::Result;
 use crate::image::{Image, InUse};
 use crate::model::image::ImageName;
+use crate::model::podspec::PodSpec;
 use crate::pod::{self, Pod};
 
 /// What `image remove` and `image prune` must leave: the images that pods' containers were made of, and those that they
@@ -29,10 +30,8 @@ pub fn in_use(host: &Host, images: &[Image]) -> Result<InUse> {
 fn wanted(pod: &Pod) -> (Vec<ImageName>, Vec<String>) {
     let spec = pod.spec().ok();
     let status = pod.status().ok().flatten();
-    let names = spec
-        .iter()
-        .flat_map(|spec| spec.all_containers())
-        .filter_map(|container| container.image.parse().ok());
+    let names =
+        spec.iter().flat_map(PodSpec::all_containers).filter_map(|container| container.image.parse().ok());
     let ids = status
         .iter()
         .flat_map(|status| &status.containers)
