@@ -29,6 +29,8 @@ pub fn cases() -> Vec<Case> {
         case!(stop_against_start),
         case!(exec_against_delete),
         case!(delete_while_the_supervisor_stands_still),
+        case!(stop_while_the_supervisor_stands_still).seconds(120),
+        case!(supervisor_that_lost_its_socket_is_replaced),
         case!(binary_replaced_and_deleted),
         case!(image_removed_and_imported_again),
     ]
@@ -317,6 +319,29 @@ fn delete_while_the_supervisor_stands_still(t: &Test) {
         nothing_is_left(t, &podrun, 0);
         pod.delete();
     }
+}
+
+fn stop_while_the_supervisor_stands_still(t: &Test) {
+    let podrun = t.podrun_with_busybox();
+    let pod = Supervised::run(&podrun, "p", &t.manifest(&shell_pod("p", "Always", &[("a", "sleep 300")])));
+    kill(Pid::from_raw(pod.supervisor()), Signal::SIGSTOP).expect("to stop it");
+    let stop = podrun.cmd(&["pod", "stop", "p", "--grace-period", "0"]).seconds(40).run();
+    stop.refused(&["cannot stop pod \"p\"", "takes too long", "podrun pod delete --force p"]);
+    pod.delete();
+}
+
+fn supervisor_that_lost_its_socket_is_replaced(t: &Test) {
+    let podrun = t.podrun_with_busybox();
+    let file = t.manifest(&shell_pod("p", "Always", &[("a", &until_stopped(0))]));
+    let pod = Supervised::run(&podrun, "p", &file);
+    let (supervisor, app) = (pod.supervisor(), pod.init("a"));
+    let lose = || std::fs::remove_file(pod.directory().join("control.sock")).expect("to remove the socket");
+    lose();
+    podrun.run(&["pod", "kill", "p", "SIGCONT"]).ok();
+    assert!(pod.supervisor() != supervisor && proc::lives(app), "another supervisor of the same app");
+    lose();
+    podrun.run(&["pod", "stop", "p"]).ok();
+    pod.delete();
 }
 
 fn binary_replaced_and_deleted(t: &Test) {

@@ -8,6 +8,7 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::state::layout;
+use crate::sys::pidfd;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use std::fs::File;
@@ -49,6 +50,28 @@ pub fn holders(directory: &Path) -> Result<Holders> {
             Ok(Holders { supervisor: None, keeper: None })
         }
         Err(error) => Err(error).context(|| format!("cannot open {path:?}")),
+    }
+}
+
+/// Kills the pod's supervisor; its keeper starts another, which begins anew.
+///
+/// # Errors
+/// When it cannot be seen or killed.
+pub fn kill_supervisor(directory: &Path) -> Result<()> {
+    let Some(pid) = holders(directory)?.supervisor else { return Ok(()) };
+    let title = || format!("cannot kill the supervisor, process {pid}");
+    let ended = |error: &io::Error| error.raw_os_error() == Some(libc::ESRCH);
+    let process = match pidfd::open(pid) {
+        Err(error) if ended(&error) => return Ok(()),
+        opened => opened.context(title)?,
+    };
+    // It may have ended before the pid was opened, which would then be another's.
+    if holders(directory)?.supervisor != Some(pid) {
+        return Ok(());
+    }
+    match pidfd::send_signal(process.as_fd(), libc::SIGKILL) {
+        Err(error) if !ended(&error) => Err(error).context(title),
+        _ => Ok(()),
     }
 }
 

@@ -12,12 +12,15 @@ use crate::supervisor::control::{self, Request};
 use crate::supervisor::lock::{self, Holders};
 use crate::supervisor::spawn::{self, Started};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 /// A supervisor that dies while it is asked is asked again, when it lives again, so many times.
 const ATTEMPTS: u32 = 50;
 /// A supervisor that has just been started listens within a few of these.
 const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
+/// One whose socket is not there after so many attempts has lost it to somebody.
+const ATTEMPTS_BEFORE_ANOTHER: u32 = 10;
 
 /// How long a new supervisor may take to look at the containers that an earlier one has left.
 const BEGINNING_PATIENCE: Duration = Duration::from_secs(30);
@@ -84,7 +87,7 @@ pub fn ask(host: &Host, pod: &Pod, request: &Request, patience: Option<Duration>
         pod.confirm()?;
     }
     let path = pod.directory()?.join(layout::pod::CONTROL);
-    repeated(|| {
+    repeated(&path, || {
         let asked = ensure(host, pod).and_then(|_| control::ask(&path, request, patience));
         match asked {
             // With nothing left to supervise it does not stay to answer.
@@ -108,15 +111,22 @@ fn has_ended(pod: &Pod) -> bool {
 /// Kind Died when supervisors keep dying.
 pub fn tell(host: &Host, pod: &Pod, request: &Request) -> Result<OwnedFd> {
     let path = pod.directory()?.join(layout::pod::CONTROL);
-    repeated(|| ensure(host, pod).and_then(|_| control::tell(&path, request)))
+    repeated(&path, || ensure(host, pod).and_then(|_| control::tell(&path, request)))
 }
 
-fn repeated<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-    for _ in 1..ATTEMPTS {
+/// Tries again while supervisors die. One that lives and yet has no socket makes way for the next, which makes one.
+fn repeated<T>(socket: &Path, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    for number in 1..ATTEMPTS {
         match attempt() {
-            Err(error) if error.kind() == Kind::Died => std::thread::sleep(PAUSE_BETWEEN_ATTEMPTS),
+            Err(error) if error.kind() == Kind::Died => {}
             other => return other,
         }
+        if let Some(directory) =
+            socket.parent().filter(|_| number == ATTEMPTS_BEFORE_ANOTHER && !socket.exists())
+        {
+            lock::kill_supervisor(directory)?;
+        }
+        std::thread::sleep(PAUSE_BETWEEN_ATTEMPTS);
     }
     attempt()
 }

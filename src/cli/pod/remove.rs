@@ -16,7 +16,7 @@ const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 /// Seconds between the stop signal and SIGKILL, where nobody says.
 const DEFAULT_GRACE_SECONDS: u64 = 30;
 /// How much longer than the grace period a supervisor may take to answer.
-const STOP_PATIENCE: Duration = Duration::from_secs(60);
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How a pod's containers end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

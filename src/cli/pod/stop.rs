@@ -2,7 +2,7 @@
 
 use super::{PodArgs, remove};
 use crate::cli::{Globals, output};
-use crate::error::{Context, Result};
+use crate::error::{Context, Kind, Result};
 
 /// Stop the containers of a pod
 ///
@@ -27,8 +27,16 @@ impl StopArgs {
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let host = globals.host_of_existing()?;
         let pod = self.target.find(&host)?;
+        let name = pod.name().as_str();
         remove::stop(&host, &pod, seconds(self.grace_period))
-            .context(|| format!("cannot stop pod {:?}", pod.name().as_str()))?;
+            .context(|| format!("cannot stop pod {name:?}"))
+            .map_err(|error| match error.kind() {
+                // Its supervisor does not answer.
+                Kind::Host | Kind::Died => {
+                    error.hint(format!("podrun pod delete --force {name} removes it all the same"))
+                }
+                _ => error,
+            })?;
         output::print(&format!("pod/{} stopped\n", pod.name()))?;
         Ok(0)
     }
