@@ -346,7 +346,8 @@ mod tests {
 
     #[test]
     fn answers() {
-        let table: &[(&[u8], (u16, &str, bool))] = &[
+        type Row<'a> = (&'a [u8], (u16, &'a str, bool));
+        let table: &[Row<'_>] = &[
             (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokmore", (200, "ok", true)),
             (b"HTTP/1.0 503 \n\nsorry", (503, "sorry", false)),
             (b"HTTP/1.1 204 No Content\r\n\r\n", (204, "", true)),
