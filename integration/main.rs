@@ -24,6 +24,7 @@ mod images;
 mod images_crash;
 mod images_hostile;
 mod keeper;
+mod lifecycle;
 mod manifest_pods;
 mod manifests;
 mod oci_lifecycle;
@@ -55,6 +56,7 @@ fn main() -> std::process::ExitCode {
         exec::cases(),
         control::cases(),
         keeper::cases(),
+        lifecycle::cases(),
         manifest_pods::cases(),
         races::cases(),
         differential::cases(),

@@ -144,6 +144,12 @@ fn started(container: &ContainerStatus) -> Option<Result<()>> {
 fn refused(container: &ContainerStatus, reason: &str, message: Option<&str>) -> Option<Result<()>> {
     match reason {
         "ContainerCreating" | "PodInitializing" => None,
+        // It was made, and ran.
+        "PostStartHookError" => {
+            let said = message.map(str::trim_end).filter(|said| !said.is_empty());
+            let said = said.map_or_else(String::new, |said| format!(": {said}"));
+            Some(Err(cannot("start", container, &format!("its postStart hook failed{said}"))))
+        }
         reason => Some(Err(cannot("create", container, message.unwrap_or(reason)))),
     }
 }
