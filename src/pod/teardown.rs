@@ -58,6 +58,18 @@ impl Pod {
         Ok(())
     }
 
+    /// The living command that deletes the pod, if it is another one: a pidfd of it.
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub fn other_deleter(&self) -> Result<Option<OwnedFd>> {
+        let Ok(record) = self.reread() else { return Ok(None) };
+        match &record.deleting {
+            Some(other) if u32::try_from(other.pid) != Ok(std::process::id()) => other.open(),
+            _ => Ok(None),
+        }
+    }
+
     /// Removes everything of the pod: pause, supervisor, cgroups with whatever is in it, mounts, files, name. What is not there is
     /// fine, so it may be repeated.
     ///

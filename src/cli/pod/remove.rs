@@ -3,12 +3,15 @@
 use super::{pair, views};
 use crate::cli::collected;
 use crate::container::{self, Host};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
 use crate::model::sandbox::ContainerView;
-use crate::pod::{Pod, PodKind};
-use crate::supervisor::control::Request;
+use crate::pod::{self, Pod, PodKind, PodRef};
+use crate::state::layout;
+use crate::supervisor::control::{self, Request};
 use crate::supervisor::spawn;
+use crate::sys::pidfd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How often it is looked whether the containers of a bare pod have ended.
@@ -17,6 +20,11 @@ const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 const DEFAULT_GRACE_SECONDS: u64 = 30;
 /// How much longer than the grace period a supervisor may take to answer.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long another deletion is waited for that gives the containers their time: that has its own end.
+const GRACEFUL_PATIENCE: Duration = Duration::from_secs(u32::MAX as u64);
+/// How long a forced deletion waits for another one, which has nothing left to wait for.
+const FORCED_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a pod's containers end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +40,11 @@ pub enum How {
 /// # Errors
 /// All that could not be removed, and another command that deletes the pod. The pod is still there then.
 pub fn remove(host: &Host, pod: &mut Pod, how: How) -> Result<()> {
+    if pod.kind() == PodKind::Manifest
+        && let Some(other) = pod.other_deleter()?
+    {
+        return hurry(host, pod, how, &other);
+    }
     let graceful = how != How::Forced && pod.kind() == PodKind::Manifest && !has_ended(pod);
     if graceful && !pod.is_deleting() {
         // A pod that is being deleted gets no new pause. What goes wrong here is told by who asks the supervisor.
@@ -50,6 +63,31 @@ pub fn remove(host: &Host, pod: &mut Pod, how: How) -> Result<()> {
         errors.extend(pod.finish_delete().err());
     }
     collected(|_| format!("cannot delete pod {:?}", name.as_str()), errors)
+}
+
+/// Another command deletes the pod already: its containers get no more time than we would give them, and what is left
+/// when it has ended, however, is ours.
+fn hurry(host: &Host, pod: &Pod, how: How, other: &OwnedFd) -> Result<()> {
+    let grace_seconds = match how {
+        How::Forced => Some(0),
+        How::Gracefully(grace) => grace,
+    };
+    // Where nobody listens any more the other has got further already.
+    let path = pod.directory()?.join(layout::pod::CONTROL);
+    drop(control::tell(&path, &Request::Stop { grace_seconds }));
+    let patience = if how == How::Forced { FORCED_PATIENCE } else { GRACEFUL_PATIENCE };
+    if !pidfd::wait_exit(other.as_fd(), patience).context(|| "cannot wait for the other deletion")? {
+        let name = pod.name();
+        return Err(Error::user(format!("cannot delete pod \"{name}\": another command is deleting it"))
+            .hint("end that command, and try again"));
+    }
+    let reference = PodRef { namespace: pod.namespace().clone(), name: pod.name().clone() };
+    match pod::open(&host.layout, &reference) {
+        Ok(mut left) if left.uid() == pod.uid() => remove(host, &mut left, how),
+        Err(error) if error.kind() != Kind::NotFound => Err(error),
+        // Gone, or another pod by now.
+        _ => Ok(()),
+    }
 }
 
 /// As text, since the remedy of a cause would win over this one.
