@@ -94,11 +94,7 @@ pub fn end(uid: &PodUid) -> Result<()> {
 ///
 /// # Errors
 /// NotFound when there is no such pod; what the supervisor could not do; a supervisor that does not stay.
-pub fn ensure(
-    layout: &Layout,
-    uid: &PodUid,
-    executable: impl Fn() -> Result<Executable>,
-) -> Result<Started> {
+pub fn ensure(layout: &Layout, uid: &PodUid, executable: impl Fn() -> Result<Executable>) -> Result<Started> {
     let directory = layout.pod(uid);
     let deadline = Instant::now() + RESTART_PATIENCE;
     loop {
@@ -358,6 +354,8 @@ fn protect_from_oom_killer() -> Result<()> {
 fn environment() -> Result<Vec<CString>> {
     ENVIRONMENT
         .into_iter()
-        .map(|variable| CString::new(variable).map_err(io::Error::other).context(|| "cannot make an environment"))
+        .map(|variable| {
+            CString::new(variable).map_err(io::Error::other).context(|| "cannot make an environment")
+        })
         .collect()
 }
