@@ -1,21 +1,25 @@
 //! `pod apply`
 
 use super::manifests::{self, Reading};
-use super::{collected_pods, make, run};
+use super::remove::{self, How};
+use super::{collected_pods, make, pair, run};
 use crate::cli::{Globals, output};
 use crate::container::Host;
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::Manifest;
 use crate::model::ids::PodNamespace;
 use crate::model::podspec::PodSpec;
+use crate::model::status::PodStatus;
 use crate::pod::{self, Pod, PodKind};
+use crate::supervisor::control::Request;
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// Make and start the pods of manifests that are not there yet
+/// Make and start the pods of manifests, or change those that are there
 ///
-/// A pod that is there with an equal manifest is left as it is. One with another manifest is refused, naming what differs:
-/// podrun cannot change a pod yet.
+/// A pod that is there with an equal manifest is left as it is. As in Kubernetes little of a pod can be changed: a
+/// container with another image is made anew in its place, a deadline can be set or shortened, labels and annotations are
+/// free. Anything else is refused, naming what differs.
 #[derive(Debug, PartialEq, clap::Args)]
 #[command(after_help = "Example:\n  podrun pod apply -f shop.yaml\n  podrun pod apply -f manifests/")]
 pub struct ApplyArgs {
@@ -25,6 +29,9 @@ pub struct ApplyArgs {
     /// Warn of fields of the manifests that are not supported yet, and go on
     #[arg(long)]
     pub ignore_unsupported: bool,
+    /// Delete a pod that cannot be changed so, and make it anew
+    #[arg(long)]
+    pub replace: bool,
     /// Namespace of manifests that have none
     #[arg(short, long, value_name = "NS")]
     pub namespace: Option<PodNamespace>,
@@ -49,7 +56,7 @@ impl ApplyArgs {
         let _lease = make::check_all(&host, absent.map(|(manifest, _)| manifest))?;
         let mut present = present.iter();
         collected_pods("apply", &manifests, |manifest| match present.next() {
-            Some(true) => keep(&host, manifest),
+            Some(true) => self.keep(&host, manifest),
             _ => {
                 let pod = make::make(&host, manifest)?;
                 say(manifest, "created")?;
@@ -58,6 +65,50 @@ impl ApplyArgs {
         })?;
         Ok(0)
     }
+
+    /// Makes a pod that is there what the manifest says.
+    fn keep(&self, host: &Host, manifest: &Manifest) -> Result<()> {
+        let title = || format!("cannot apply pod {:?}", manifest.spec.name.as_str());
+        let mut pod = pod::open(&host.layout, &make::reference(manifest)).context(title)?;
+        let old = manifest_pod(&pod).context(title)?;
+        match judge(&old, &manifest.spec) {
+            Err(_) if self.replace => return replace(host, &mut pod, manifest),
+            Err(error) => return Err(error.hint(hint(&pod))),
+            Ok(()) => {}
+        }
+        let changed = !differences(&old, &manifest.spec)?.is_empty();
+        if changed {
+            change(host, &pod, &old, manifest).context(title)?;
+        }
+        let waits = |status: PodStatus| status.started_at.is_none() && status.stopping_since.is_none();
+        // One that was only created, perhaps by a command that was killed, is started.
+        let waits = pod.status()?.is_some_and(waits);
+        if waits {
+            run::start(host, &pod)?;
+        }
+        say(manifest, if waits || changed { "configured" } else { "unchanged" })
+    }
+}
+
+/// Writes down what the pod is to be from now on, and tells its supervisor, if it still needs one.
+fn change(host: &Host, pod: &Pod, old: &PodSpec, manifest: &Manifest) -> Result<()> {
+    let images = old.all_containers().zip(manifest.spec.all_containers());
+    let renewed = images.filter(|(old, new)| old.image != new.image).map(|(_, new)| new);
+    // Until the spec names them they are nobody's.
+    let _lease = make::check_images(host, manifest, renewed)?;
+    pod.replace_manifest(pod::Manifest { spec: &manifest.spec, object: &manifest.object })?;
+    if pod.status()?.is_some_and(|status| status.has_ended()) {
+        return Ok(());
+    }
+    pair::ask(host, pod, &Request::Update, None)
+}
+
+fn replace(host: &Host, pod: &mut Pod, manifest: &Manifest) -> Result<()> {
+    let _lease = make::check_images(host, manifest, manifest.spec.all_containers())?;
+    remove::remove(host, pod, How::Gracefully(None))?;
+    let pod = make::make(host, manifest)?;
+    say(manifest, "replaced")?;
+    run::start(host, &pod)
 }
 
 fn is_there(host: &Host, manifest: &Manifest) -> Result<bool> {
@@ -72,37 +123,64 @@ fn say(manifest: &Manifest, what: &str) -> Result<()> {
     output::print(&format!("pod/{} {what}\n", manifest.spec.name))
 }
 
-/// A pod that is there must be what the manifest says.
-fn keep(host: &Host, manifest: &Manifest) -> Result<()> {
-    let title = || format!("cannot apply pod {:?}", manifest.spec.name.as_str());
-    let pod = pod::open(&host.layout, &make::reference(manifest)).context(title)?;
-    same(&pod, &manifest.spec).context(title)?;
-    // One that was only created, perhaps by a command that was killed, is started.
-    if pod.status()?.is_some_and(|status| status.started_at.is_none() && status.stopping_since.is_none()) {
-        run::start(host, &pod)?;
-        return say(manifest, "configured");
-    }
-    say(manifest, "unchanged")
-}
-
-fn same(pod: &Pod, wanted: &PodSpec) -> Result<()> {
+fn hint(pod: &Pod) -> String {
     let namespace = match pod.namespace().as_str() {
         "default" => String::new(),
         other => format!("-n {other} "),
     };
-    let hint = format!("delete it first: podrun pod delete {namespace}{}", pod.name());
+    format!("delete it first: podrun pod delete {namespace}{}, or apply with --replace", pod.name())
+}
+
+/// What a manifest pod that is there to stay is to be.
+fn manifest_pod(pod: &Pod) -> Result<PodSpec> {
     if pod.is_deleting() {
         return Err(Error::user("it is being deleted").hint("apply it again when it is gone"));
     }
     if pod.kind() == PodKind::Bare {
-        return Err(Error::user("there is a bare pod of that name").hint(hint));
+        return Err(Error::user("there is a bare pod of that name").hint(hint(pod)));
     }
-    let places = differences(&pod.spec()?, wanted)?;
-    if places.is_empty() {
-        return Ok(());
+    pod.spec()
+}
+
+/// Kubernetes' own words.
+const FORBIDDEN: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
+    `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing \
+    tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+
+/// Refuses what a pod that is there cannot become.
+fn judge(old: &PodSpec, wanted: &PodSpec) -> Result<()> {
+    let invalid =
+        |what: String| Err(Error::user(format!("the Pod {:?} is invalid: {what}", old.name.as_str())));
+    for (field, old, wanted) in [
+        ("initContainers", &old.init_containers, &wanted.init_containers),
+        ("containers", &old.containers, &wanted.containers),
+    ] {
+        if old.len() != wanted.len() {
+            return invalid(format!("spec.{field}: Forbidden: pod updates may not add or remove containers"));
+        }
     }
-    Err(Error::user(format!("changing a pod is not supported yet, and these differ: {}", places.join(", ")))
-        .hint(hint))
+    let deadline = "spec.activeDeadlineSeconds: Invalid value";
+    match (old.active_deadline_seconds, wanted.active_deadline_seconds) {
+        (Some(_), None) => {
+            return invalid(format!(
+                "{deadline}: null: must not update from a positive integer to nil value"
+            ));
+        }
+        (Some(old), Some(new)) if new > old => {
+            return invalid(format!("{deadline}: {new}: must be less than or equal to previous value"));
+        }
+        _ => {}
+    }
+    let mut allowed = old.clone();
+    allowed.active_deadline_seconds = wanted.active_deadline_seconds;
+    allowed.labels.clone_from(&wanted.labels);
+    allowed.annotations.clone_from(&wanted.annotations);
+    let containers = allowed.init_containers.iter_mut().chain(&mut allowed.containers);
+    containers.zip(wanted.all_containers()).for_each(|(old, new)| old.image.clone_from(&new.image));
+    match differences(&allowed, wanted)?.as_slice() {
+        [] => Ok(()),
+        places => invalid(format!("spec: Forbidden: {FORBIDDEN}; these differ: {}", places.join(", "))),
+    }
 }
 
 /// Where two pods differ, by the paths of the fields in a manifest. What is a cluster's business alone does not count.
@@ -181,5 +259,36 @@ mod tests {
             differences(&one, &other).unwrap(),
             ["spec.containers", "spec.hostNetwork", "metadata.labels"]
         );
+    }
+
+    #[test]
+    fn little_of_a_pod_can_be_changed() {
+        let old = samples::spec(&["a", "b"]);
+        let refusal = |change: &dyn Fn(&mut PodSpec)| {
+            let mut wanted = old.clone();
+            change(&mut wanted);
+            judge(&old, &wanted).err().map(|error| error.to_string())
+        };
+        assert_eq!(refusal(&|pod| pod.containers[1].image = "nginx".into()), None);
+        assert_eq!(refusal(&|pod| pod.active_deadline_seconds = Some(5)), None);
+        assert_eq!(refusal(&|pod| drop(pod.labels.insert("app".into(), "shop".into()))), None);
+        let text = refusal(&|pod| pod.termination_grace_period_seconds = 1).unwrap();
+        assert!(
+            text.starts_with("the Pod \"shop\" is invalid: spec: Forbidden: pod updates may not change"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("previously negative); these differ: spec.terminationGracePeriodSeconds"),
+            "{text}"
+        );
+        let text = refusal(&|pod| drop(pod.containers.pop())).unwrap();
+        assert!(
+            text.ends_with("spec.containers: Forbidden: pod updates may not add or remove containers"),
+            "{text}"
+        );
+        let limited = PodSpec { active_deadline_seconds: Some(5), ..old.clone() };
+        assert!(judge(&limited, &PodSpec { active_deadline_seconds: Some(4), ..old.clone() }).is_ok());
+        assert!(judge(&limited, &PodSpec { active_deadline_seconds: Some(6), ..old.clone() }).is_err());
+        assert!(judge(&limited, &old).is_err());
     }
 }

@@ -68,6 +68,23 @@ fn check(host: &Host, store: &Store, manifest: &Manifest) -> Result<()> {
         .context(|| format!("cannot create pod {name:?}"))
 }
 
+/// Looks whether the images of the containers are there; they stay until the lease is dropped.
+///
+/// # Errors
+/// Everything that was found.
+pub fn check_images<'a>(
+    host: &Host,
+    manifest: &Manifest,
+    containers: impl IntoIterator<Item = &'a ContainerSpec>,
+) -> Result<Lease> {
+    let store = Store::new(&host.layout);
+    let lease = store.lease()?;
+    let place = manifest.place("spec.containers");
+    let errors = containers.into_iter().filter_map(|one| check_image(&store, one, &place).err()).collect();
+    collected(|count| format!("the images of {count} containers are not there"), errors)?;
+    Ok(lease)
+}
+
 fn check_image(store: &Store, container: &ContainerSpec, place: &str) -> Result<()> {
     let title = || format!("container {:?}", container.name.as_str());
     let name = container.image.parse::<ImageName>().context(title).map_err(|error| at(&error, place))?;
