@@ -400,7 +400,8 @@ fn what_outlives_its_grace_period_is_killed(t: &Test) {
     let mut manifest = pod(t, "Always", &[], &[("deaf", DEAF), ("good", &notes("good"))]);
     manifest["spec"]["terminationGracePeriodSeconds"] = json!(4);
     let pod = Supervised::run(&podrun, "p", &t.manifest(&manifest));
-    (diary.at("up", 0), diary.at("good", 0));
+    diary.at("up", 0);
+    diary.at("good", 0);
     let since = Instant::now();
     let stop = podrun.cmd(&["pod", "stop", "p"]).spawn();
     diary.at("good-stopped", 0);

@@ -17,6 +17,7 @@ mod containerd;
 mod control;
 mod crash;
 mod differential;
+mod documented;
 mod exec;
 mod full_disk;
 mod harness;
@@ -57,6 +58,7 @@ fn main() -> std::process::ExitCode {
         control::cases(),
         keeper::cases(),
         lifecycle::cases(),
+        documented::cases(),
         manifest_pods::cases(),
         races::cases(),
         differential::cases(),
