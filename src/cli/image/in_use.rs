@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::image::{Image, InUse};
 use crate::model::image::ImageName;
 use crate::model::podspec::PodSpec;
+use crate::model::status::PodStatus;
 use crate::pod::{self, Pod};
 
 /// What `image remove` and `image prune` must leave: the images that pods' containers were made of, and those that they
@@ -32,10 +33,8 @@ fn wanted(pod: &Pod) -> (Vec<ImageName>, Vec<String>) {
     let status = pod.status().ok().flatten();
     let names =
         spec.iter().flat_map(PodSpec::all_containers).filter_map(|container| container.image.parse().ok());
-    let ids = status
-        .iter()
-        .flat_map(|status| &status.containers)
-        .filter_map(|container| container.image_id.clone());
+    let ids =
+        status.iter().flat_map(PodStatus::all_containers).filter_map(|container| container.image_id.clone());
     (names.collect(), ids.collect())
 }
 
