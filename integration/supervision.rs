@@ -147,13 +147,18 @@ fn keeper_killed(t: &Test) {
 /// Kills both at once; the next command starts a new pair.
 #[track_caller]
 fn kill_pair(pod: &Supervised<'_>) {
+    end_pair(pod);
+    let holders = pod.holders();
+    assert!(holders.supervisor.is_none() && holders.keeper.is_none(), "{holders:?}");
+}
+
+/// As [`kill_pair`], where a command may be about that starts the next pair by itself.
+fn end_pair(pod: &Supervised<'_>) {
     let pair = [pod.supervisor(), pod.keeper()];
     // Lest one replaces the other in between.
     pair.iter().for_each(|pid| kill(Pid::from_raw(*pid), Signal::SIGSTOP).expect("to stop it"));
     pair.iter().for_each(|pid| slay(*pid));
     eventually("the end of both", || pair.iter().all(|pid| !proc::lives(*pid)).then_some(()));
-    let holders = pod.holders();
-    assert!(holders.supervisor.is_none() && holders.keeper.is_none(), "{holders:?}");
 }
 
 fn pair_killed(t: &Test) {
@@ -429,7 +434,8 @@ fn exec_and_logs_go_on(t: &Test) {
     eventually("the first line", || (!follow.stdout().is_empty()).then_some(()));
     pod.next_supervisor();
     podrun.run(&["pod", "exec", "p", "--", "true"]).ok();
-    kill_pair(&pod);
+    // The follower wants a supervisor as much as the next command does.
+    end_pair(&pod);
     podrun.run(&["pod", "exec", "p", "--", "true"]).ok();
     let seen = follow.stdout().lines().count();
     eventually("more lines", || (follow.stdout().lines().count() > seen + 20).then_some(()));

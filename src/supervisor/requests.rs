@@ -99,12 +99,18 @@ fn outcome(request: &Request, status: &PodStatus, ended: bool) -> Option<Result<
     let all = |progress: fn(&ContainerStatus) -> Option<Result<()>>| -> Option<Result<()>> {
         let first = if begins_with.is_empty() { &status.containers } else { begins_with };
         let results: Option<Vec<_>> = first.iter().map(progress).collect();
-        results.map(|results| results.into_iter().collect())
+        let result = results.map(|results| results.into_iter().collect::<Result<()>>());
+        match result {
+            Some(Ok(())) => result,
+            // What became of its containers then is no news.
+            _ if ended && status.stopping_since.is_some() => Some(Err(stopped())),
+            _ => result.or_else(|| ended.then(|| Err(stopped()))),
+        }
     };
     match request {
         Request::Create if !begins_with.is_empty() => Some(Ok(())),
-        Request::Create => all(made).or_else(|| ended.then(|| Err(stopped()))),
-        Request::Start => all(started).or_else(|| ended.then(|| Err(stopped()))),
+        Request::Create => all(made),
+        Request::Start => all(started),
         Request::Stop { .. } => ended.then_some(Ok(())),
         Request::Update | Request::Kill { .. } => Some(Ok(())),
     }
@@ -216,6 +222,10 @@ mod tests {
         let message = "cannot start container \"web\": no such file".to_owned();
         assert_eq!(says(&Request::Start, &[&unstarted, &running], false), Some(Err(message)));
         assert!(says(&Request::Start, &[&created], true).unwrap().is_err());
+        let mut pod = status(vec![unstarted.clone()]);
+        pod.stopping_since = Some(1);
+        let error = outcome(&Request::Start, &pod, true).unwrap().unwrap_err().to_string();
+        assert_eq!(error, "the pod was stopped meanwhile");
         let stop = Request::Stop { grace_seconds: None };
         assert_eq!(says(&stop, &[&running], false), None);
         assert_eq!(says(&stop, &[&running], true), Some(Ok(())));

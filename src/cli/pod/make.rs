@@ -131,6 +131,8 @@ pub fn make(host: &Host, manifest: &Manifest) -> Result<Pod> {
     match first.and_then(|reply| make_containers(host, &pod, reply.wait(READY_PATIENCE))) {
         Ok(()) => Ok(pod),
         Err(error) => {
+            // Where somebody deletes it meanwhile, that is why, and not what came of it.
+            let error = pod.confirm().err().unwrap_or(error);
             if let Err(second) = remove::remove(host, &mut pod, remove::How::Forced) {
                 report::warn(&second.to_string());
             }
