@@ -5,7 +5,7 @@
 //! while the pause is dead, because that namespace died with it. Of a pod that is being deleted any may be missing.
 
 use crate::error::{Context, Error, Result};
-use crate::model::ids::{ContainerName, PodUid};
+use crate::model::ids::PodUid;
 use crate::model::sandbox::Sandbox;
 use crate::pod::record::{PauseRecord, Record};
 use crate::pod::{NamespaceKind, Pod, delete_command, namespaces};
@@ -13,7 +13,6 @@ use crate::state::layout::Layout;
 use crate::sys::pidfd;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A manifest pod, held open.
@@ -122,12 +121,6 @@ impl Held {
     /// The pod's namespace of that kind, unless it is the host's.
     pub fn namespace(&self, kind: NamespaceKind) -> Option<BorrowedFd<'_>> {
         self.namespaces.iter().find(|(held, _)| *held == kind).map(|(_, fd)| fd.as_fd())
-    }
-
-    /// Directory of the writable layer (`upper`, `work`) of a container's run; made by whoever uses it.
-    pub fn container_directory(&self, name: &ContainerName, restart: u32) -> Result<PathBuf> {
-        let record = self.pod.record()?;
-        Ok(self.pod.paths(record).container(name, restart))
     }
 
     /// Makes a new pause in the namespaces that are held, unless there is a living one. Where the pod shares a PID

@@ -1,6 +1,6 @@
 //! Where the parts of one pod lie. All of it derives from the uid, so that what a killed command made is found again.
 
-use crate::model::ids::{ContainerName, PodUid, VolumeName};
+use crate::model::ids::{PodUid, VolumeName};
 use crate::state::layout::{self, Layout};
 use std::path::{Path, PathBuf};
 
@@ -44,10 +44,6 @@ impl Paths {
     /// Directory of FIFOs.
     pub(super) fn io(&self) -> PathBuf {
         self.state.join(layout::pod::IO)
-    }
-    /// Directory of a container's writable layer; each restart has one of its own.
-    pub(super) fn container(&self, name: &ContainerName, restart: u32) -> PathBuf {
-        self.data.join("containers").join(name.as_str()).join(restart.to_string())
     }
     /// Directory of a volume on disk.
     pub(super) fn disk_volume(&self, name: &VolumeName) -> PathBuf {

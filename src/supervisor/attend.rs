@@ -1,13 +1,13 @@
 //! Probes and hooks: the rules say which is due, [`attempt`] runs it, and the rules are told what came
 //! of it.
 
-use super::attempt::{self, Network, Purpose, Target, Verdict};
+use super::attempt::{Network, Purpose, Target, Verdict};
 use super::event_loop::Supervisor;
 use crate::container::Runner;
 use crate::error::Result;
 use crate::lifecycle::{Event, ProbeResult};
 use crate::model::podspec::ContainerSpec;
-use crate::model::probe::{Handler, HookKind, HttpGet, ProbeHandler, ProbeKind};
+use crate::model::probe::{Handler, HookKind, ProbeHandler, ProbeKind};
 use crate::pod::NamespaceKind;
 use std::time::{Duration, Instant};
 
@@ -54,16 +54,7 @@ impl Supervisor {
             return;
         };
         let timeout = Duration::from_secs(u64::from(probe.timeout_seconds));
-        let handler = match &probe.handler {
-            ProbeHandler::Exec { command } => attempt::Handler::Exec { command: command.clone() },
-            ProbeHandler::HttpGet(get) => attempt::Handler::Http(page(get)),
-            ProbeHandler::TcpSocket { host, port } => {
-                attempt::Handler::Tcp { host: host.clone(), port: *port }
-            }
-            ProbeHandler::Grpc { port, service } => {
-                attempt::Handler::Grpc { port: *port, service: service.clone() }
-            }
-        };
+        let handler = probe.handler.clone();
         let key = Key { index, restart, what: What::Probe(kind) };
         self.attempt(key, &handler, Purpose::Probe, Some(timeout));
     }
@@ -76,26 +67,27 @@ impl Supervisor {
         self.attempt(Key { index, restart, what: What::Hook(hook) }, &handler, Purpose::Hook, None);
     }
 
-    fn attempt(&mut self, key: Key, handler: &attempt::Handler, purpose: Purpose, timeout: Option<Duration>) {
-        let begun = self.prepare_attempt(key.index, handler);
-        match begun {
-            Ok(network) => {
-                let runner = self.members[key.index].runner.as_ref();
-                let target = Target { network: &network, runner };
-                self.attempts.begin(key.pack(), &target, handler, purpose, timeout, Instant::now());
-            }
-            Err(error) => self.tell_verdict(key, Verdict::Error(error.to_string())),
+    fn attempt(&mut self, key: Key, handler: &ProbeHandler, purpose: Purpose, timeout: Option<Duration>) {
+        if let Err(error) = self.prepare_attempt(key.index, handler) {
+            return self.tell_verdict(key, Verdict::Error(error.to_string()));
         }
+        let Some(network) = &self.network else { return };
+        let target = Target { network, runner: self.members[key.index].runner.as_ref() };
+        self.attempts.begin(key.pack(), &target, handler, purpose, timeout, Instant::now());
     }
 
-    /// What is kept from one attempt to the next of the same run, and the pod's network.
-    fn prepare_attempt(&mut self, index: usize, handler: &attempt::Handler) -> Result<Network> {
-        if matches!(handler, attempt::Handler::Exec { .. }) && self.members[index].runner.is_none() {
+    /// Opens what is kept from one attempt to the next: the way into the run, and the pod's network.
+    fn prepare_attempt(&mut self, index: usize, handler: &ProbeHandler) -> Result<()> {
+        if matches!(handler, ProbeHandler::Exec { .. }) && self.members[index].runner.is_none() {
             let id = self.id(index, self.members[index].restart)?;
             self.members[index].runner = Some(Runner::prepare(&self.host, &id)?);
         }
-        let own = (!self.spec.host_network).then(|| self.held.namespace(NamespaceKind::Net)).flatten();
-        Network::new(own, None)
+        if self.network.is_none() {
+            // It is the same for the pod's whole life, whoever its pause is.
+            let own = (!self.spec.host_network).then(|| self.held.namespace(NamespaceKind::Net)).flatten();
+            self.network = Some(Network::new(own, None)?);
+        }
+        Ok(())
     }
 
     /// Takes what has come of attempts.
@@ -140,24 +132,15 @@ impl Supervisor {
     }
 }
 
-fn page(get: &HttpGet) -> attempt::HttpGet {
-    attempt::HttpGet {
-        host: get.host.clone(),
-        port: get.port,
-        path: get.path.clone(),
-        headers: get.headers.clone(),
-    }
-}
-
 /// The hook as something to attempt; sleeping and doing nothing are the rules' own business.
-fn hook_of(container: &ContainerSpec, hook: HookKind) -> Option<attempt::Handler> {
+fn hook_of(container: &ContainerSpec, hook: HookKind) -> Option<ProbeHandler> {
     let handler = match hook {
         HookKind::PostStart => container.lifecycle.post_start.as_ref(),
         HookKind::PreStop => container.lifecycle.pre_stop.as_ref(),
     };
     match handler? {
-        Handler::Exec { command } => Some(attempt::Handler::Exec { command: command.clone() }),
-        Handler::HttpGet(get) => Some(attempt::Handler::Http(page(get))),
+        Handler::Exec { command } => Some(ProbeHandler::Exec { command: command.clone() }),
+        Handler::HttpGet(get) => Some(ProbeHandler::HttpGet(get.clone())),
         Handler::Sleep { .. } | Handler::TcpSocket => None,
     }
 }

@@ -10,7 +10,7 @@
 //! before anything irrevocable follows from it (a program's start, the reaping of a dead one); with nothing to do it
 //! sleeps in epoll_wait(2) without a time-out.
 
-use super::attempt::Attempts;
+use super::attempt::{Attempts, Network};
 use super::control::Request;
 use super::crew::Member;
 use super::keeper::KeeperLink;
@@ -61,6 +61,8 @@ pub struct Supervisor {
     pub(super) later: Later,
     /// Probes and hooks that run.
     pub(super) attempts: Attempts,
+    /// Where they connect, once one of them does.
+    pub(super) network: Option<Network>,
     /// What the rules have not been told yet.
     pub(super) news: VecDeque<Event>,
     /// Why the latest program that could not be executed could not.
@@ -118,6 +120,7 @@ impl Supervisor {
             requests: Requests::default(),
             later: Later::default(),
             attempts: Attempts::new()?,
+            network: None,
             news: VecDeque::new(),
             fault: None,
             more: Vec::new(),

@@ -4,7 +4,8 @@ use super::dial::{Dial, Network};
 use super::http::{self, Answer, Flaw};
 use super::url::Url;
 use super::watch::Watch;
-use super::{HttpGet, Progress, Purpose, Verdict, words};
+use super::{Progress, Purpose, Verdict, words};
+use crate::model::probe::HttpGet;
 
 /// Most requests of one attempt.
 const MOST_REQUESTS: u32 = 10;

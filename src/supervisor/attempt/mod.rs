@@ -34,6 +34,7 @@ pub use dial::Network;
 
 use crate::container::Runner;
 use crate::error::Result;
+use crate::model::probe::{ProbeHandler, Scheme};
 use command::Command;
 use dying::{Dying, Remains};
 use fetch::Fetch;
@@ -46,45 +47,6 @@ use watch::{Set, Watch};
 
 /// Most bytes that are kept of what a program writes or a server answers.
 const LARGEST_OUTPUT: usize = 10 << 10;
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Handler {
-    /// Run a command in the container.
-    Exec {
-        /// The command and its arguments; no shell.
-        command: Vec<String>,
-    },
-    /// Ask for a page.
-    Http(HttpGet),
-    /// Open a connection.
-    Tcp {
-        /// In the place of the pod.
-        host: Option<String>,
-        /// 1 to 65535.
-        port: u16,
-    },
-    /// Ask a server for its health, by gRPC.
-    Grpc {
-        /// 1 to 65535.
-        port: u16,
-        /// The service that is asked for; empty for the server as a whole.
-        service: String,
-    },
-}
-
-/// A page to ask for, by HTTP.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpGet {
-    /// In the place of the pod; a numeric address or `localhost`.
-    pub host: Option<String>,
-    /// 1 to 65535.
-    pub port: u16,
-    /// Path and query.
-    pub path: String,
-    /// Names and values; in the place of podrun's own where they have the same name.
-    pub headers: Vec<(String, String)>,
-}
 
 /// What an attempt is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +131,7 @@ impl Attempts {
         &mut self,
         key: u64,
         target: &Target<'_>,
-        handler: &Handler,
+        handler: &ProbeHandler,
         purpose: Purpose,
         timeout: Option<Duration>,
         now: Instant,
@@ -177,15 +139,22 @@ impl Attempts {
         self.cancel(key);
         let watch = self.set.watch(key);
         let begun = match handler {
-            Handler::Exec { command } => Command::begin(target.runner, command, watch).map(Work::Command),
-            Handler::Http(get) => {
+            ProbeHandler::Exec { command } => {
+                Command::begin(target.runner, command, watch).map(Work::Command)
+            }
+            ProbeHandler::HttpGet(get) if get.scheme == Scheme::Https => {
+                Err(Verdict::Error("HTTPS is not supported".into()))
+            }
+            ProbeHandler::HttpGet(get) => {
                 Fetch::begin(target.network, get, purpose, watch).map(|f| Work::Fetch(Box::new(f)))
             }
-            Handler::Tcp { host, port } => {
+            ProbeHandler::TcpSocket { host, port } => {
                 Tcp::begin(target.network, host.as_deref(), *port, watch).map(Work::Tcp)
             }
-            Handler::Grpc { port, service } => Health::begin(target.network, *port, service, timeout, watch)
-                .map(|h| Work::Health(Box::new(h))),
+            ProbeHandler::Grpc { port, service } => {
+                Health::begin(target.network, *port, service, timeout, watch)
+                    .map(|h| Work::Health(Box::new(h)))
+            }
         };
         let work = begun.unwrap_or_else(Work::Over);
         let deadline = match (&work, timeout) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::probe::HttpGet;
 use crate::sys::process::poll_until;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_millis(200);
 
 /// Runs one attempt to its end, as a supervisor's loop does.
-fn verdict(handler: &Handler, purpose: Purpose, timeout: Duration) -> Verdict {
+fn verdict(handler: &ProbeHandler, purpose: Purpose, timeout: Duration) -> Verdict {
     let network = Network::new(None, None).unwrap();
     let mut attempts = Attempts::new().unwrap();
     let target = Target { network: &network, runner: None };
@@ -27,7 +28,7 @@ fn verdict(handler: &Handler, purpose: Purpose, timeout: Duration) -> Verdict {
 
 /// The verdict on a server that does `serve`, and its port.
 fn served(
-    handler: impl FnOnce(u16) -> Handler,
+    handler: impl FnOnce(u16) -> ProbeHandler,
     timeout: Duration,
     serve: impl FnOnce(&TcpListener) + Send,
 ) -> (Verdict, u16) {
@@ -39,12 +40,18 @@ fn served(
     })
 }
 
-fn page(port: u16) -> Handler {
-    Handler::Http(HttpGet { host: None, port, path: "/healthz".into(), headers: Vec::new() })
+fn page(port: u16) -> ProbeHandler {
+    ProbeHandler::HttpGet(HttpGet {
+        scheme: Scheme::Http,
+        host: None,
+        port,
+        path: "/healthz".into(),
+        headers: Vec::new(),
+    })
 }
 
-fn tcp(port: u16) -> Handler {
-    Handler::Tcp { host: None, port }
+fn tcp(port: u16) -> ProbeHandler {
+    ProbeHandler::TcpSocket { host: None, port }
 }
 
 /// Reads a request to its empty line.
@@ -79,10 +86,10 @@ fn connections() {
     let port = closed_port();
     let refused = failure(format!("dial tcp 127.0.0.1:{port}: connect: connection refused"));
     assert_eq!(verdict(&tcp(port), Purpose::Probe, SECOND), refused);
-    let v6 = Handler::Tcp { host: Some("[::1]".into()), port };
+    let v6 = ProbeHandler::TcpSocket { host: Some("[::1]".into()), port };
     let Verdict::Failure(words) = verdict(&v6, Purpose::Probe, SECOND) else { panic!() };
     assert!(words.starts_with(&format!("dial tcp [::1]:{port}: ")), "{words}");
-    let name = Handler::Tcp { host: Some("example.com".into()), port };
+    let name = ProbeHandler::TcpSocket { host: Some("example.com".into()), port };
     let Verdict::Failure(words) = verdict(&name, Purpose::Probe, SECOND) else { panic!() };
     assert!(words.starts_with("dial tcp: lookup example.com: "), "{words}");
 }
@@ -242,7 +249,7 @@ fn several_run_at_once_and_can_be_cancelled() {
     for key in 0..4 {
         attempts.begin(key, &target, &page(port), Purpose::Probe, Some(SHORT), Instant::now());
     }
-    let exec = Handler::Exec { command: vec!["true".into()] };
+    let exec = ProbeHandler::Exec { command: vec!["true".into()] };
     attempts.begin(4, &target, &exec, Purpose::Probe, None, Instant::now());
     attempts.cancel(2);
     attempts.cancel(2);
@@ -271,7 +278,7 @@ fn health(frames: &[u8]) -> Verdict {
         // Until the client is gone.
         drop(stream.read_to_end(&mut Vec::new()));
     };
-    served(|port| Handler::Grpc { port, service: "shop".into() }, SHORT, serve).0
+    served(|port| ProbeHandler::Grpc { port, service: "shop".into() }, SHORT, serve).0
 }
 
 fn fields(flags: u8, pairs: &[(&str, &str)]) -> Vec<u8> {
@@ -329,7 +336,7 @@ fn hostile_health() {
     assert_eq!(health(&message(&[9; 200]).repeat(100)), broken("message too large"));
     let port = closed_port();
     assert_eq!(
-        verdict(&Handler::Grpc { port, service: String::new() }, Purpose::Probe, SECOND),
+        verdict(&ProbeHandler::Grpc { port, service: String::new() }, Purpose::Probe, SECOND),
         failure(format!(
             "error: failed to connect service at \"127.0.0.1:{port}\": connection error: desc = \
              \"transport: Error while dialing: dial tcp 127.0.0.1:{port}: connect: connection refused\""
