@@ -1,6 +1,6 @@
 //! What config.json says of the root file system: mounts, devices, masked and read-only paths, propagation.
 
-use crate::harness::{Bundle, Case, Test, case, cgroups, facts, proc, runtime::path_text};
+use crate::harness::{Bundle, Case, Test, case, cgroups, facts, machine, proc, runtime::path_text};
 use nix::mount::{MsFlags, mount};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -356,18 +356,20 @@ fn listed_devices_are_made(t: &Test) {
 fn devices_are_denied_unless_allowed(t: &Test) {
     let podrun = t.podrun();
     let deny = json!({"allow": false, "access": "rwm"});
-    // A number for local use, which no driver serves: what the kernel says after the cgroup has agreed is ENXIO.
+    // A number that no driver serves: what the kernel says after the cgroup has agreed is ENXIO.
+    let major = machine::unused_major();
     let opened = |rules: Value| {
-        let bundle = t.bundle().args(&["/bin/probe", "mknod", "/tmp/node", "c", "240", "0"]);
+        let bundle = t.bundle().args(&["/bin/probe", "mknod", "/tmp/node", "c", &major.to_string(), "0"]);
         let bundle = bundle.set("/linux/resources/devices", rules);
         podrun.run_bundle(&bundle, "c").json()["open"].clone()
     };
     assert_eq!(opened(json!([deny])), "EPERM");
-    let rule = |access: &str| json!({"allow": true, "type": "c", "major": 240, "minor": 0, "access": access});
+    let rule =
+        |access: &str| json!({"allow": true, "type": "c", "major": major, "minor": 0, "access": access});
     assert_eq!(opened(json!([deny, rule("rwm")])), "ENXIO");
     assert_eq!(opened(json!([deny, rule("rm")])), "EPERM", "the probe opens for writing as well");
     assert_eq!(opened(json!([rule("rwm"), deny])), "EPERM", "the last rule wins");
-    let any_minor = json!({"allow": true, "type": "c", "major": 240, "access": "rwm"});
+    let any_minor = json!({"allow": true, "type": "c", "major": major, "access": "rwm"});
     assert_eq!(opened(json!([deny, any_minor])), "ENXIO");
     assert_eq!(opened(json!([{"allow": true, "access": "rwm"}])), "ENXIO");
     let facts = podrun.facts(&looking(t, &["/dev/null", "/dev/urandom"]));

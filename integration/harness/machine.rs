@@ -2,11 +2,34 @@
 
 use super::cgroups;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-/// How many times slower than an ordinary machine this one is: time-outs are multiplied by it. An emulated virtual
-/// machine sets `PODRUN_TEST_SLOWNESS=20`.
+/// Holds the result of [`measure_slowness`], or what a person knows better.
+pub const SLOWNESS: &str = "PODRUN_TEST_SLOWNESS";
+
+/// How many times slower than an ordinary machine this one is: time-outs are multiplied by it.
 pub fn slowness() -> u32 {
-    std::env::var("PODRUN_TEST_SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+    std::env::var(SLOWNESS).ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// Measures by what most tests spend most of their time with, starting programs, unless somebody has set
+/// [`SLOWNESS`].
+pub fn measure_slowness() -> u32 {
+    /// What `/bin/true` takes from fork to reaping on an ordinary machine that is busy.
+    const ORDINARY: Duration = Duration::from_millis(2);
+    if std::env::var_os(SLOWNESS).is_some() {
+        return slowness();
+    }
+    let mut times: Vec<Duration> = (0..15)
+        .map(|_| {
+            let begin = Instant::now();
+            drop(std::process::Command::new("/bin/true").status());
+            begin.elapsed()
+        })
+        .collect();
+    times.sort();
+    let ratio = times[times.len() / 2].as_nanos().div_ceil(ORDINARY.as_nanos());
+    u32::try_from(ratio).map_or(50, |ratio| ratio.clamp(1, 50))
 }
 
 /// Every condition that `expected-skips.txt` may name, and whether it holds here.
@@ -32,6 +55,17 @@ pub fn has_capability(number: u32) -> bool {
     super::proc::status_field("self", "CapEff")
         .and_then(|text| u64::from_str_radix(&text, 16).ok())
         .is_some_and(|set| set >> number & 1 == 1)
+}
+
+/// Major number of a character device, of those for local use, that no driver serves here.
+#[track_caller]
+pub fn unused_major() -> u32 {
+    let text = std::fs::read_to_string("/proc/devices").expect("/proc/devices");
+    let (characters, _) = text.split_once("Block devices").expect("two lists");
+    let taken: Vec<u32> =
+        characters.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+    let mut local = (60..=63).chain(120..=127).chain(240..=254);
+    local.find(|number| !taken.contains(number)).expect("a number for local use")
 }
 
 /// Whether a program of another package can be found.

@@ -1,11 +1,12 @@
 //! The list of tests, run by libtest-mimic: two at a time, each under its warden; and what must hold of the whole run.
 
-use super::{Case, body, leaks, proc, sources, warden};
+use super::{Case, body, leaks, machine, proc, sources, warden};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::collections::BTreeSet;
 use std::io::{Read, Seek, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 /// Tests that run at the same time unless `--test-threads` says otherwise.
@@ -18,6 +19,7 @@ struct Tally {
     skipped: Mutex<BTreeSet<&'static str>>,
     wardens: Mutex<BTreeSet<u32>>,
     turn: RwLock<()>,
+    slowness: AtomicU32,
 }
 
 /// The entry of all three levels: runner, warden, body.
@@ -47,6 +49,10 @@ fn run(cases: &[Case]) -> ExitCode {
     {
         eprintln!("integration tests cannot run: {reason}");
         return ExitCode::FAILURE;
+    }
+    if !arguments.list {
+        tally.slowness.store(machine::measure_slowness(), Ordering::Relaxed);
+        println!("time-outs are multiplied by {}", tally.slowness.load(Ordering::Relaxed));
     }
     let subreaper = podrun::sys::process::set_child_subreaper();
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -103,6 +109,7 @@ fn under_warden(case: &Case, tally: &Tally) -> Result<(ExitStatus, String), Fail
         .map(std::fs::File::from)?;
     let mut child = Command::new("/proc/self/exe")
         .args(["--warden", case.name])
+        .env(machine::SLOWNESS, tally.slowness.load(Ordering::Relaxed).to_string())
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
