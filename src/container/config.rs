@@ -62,16 +62,20 @@ pub fn load(directory: &Path) -> Result<Config> {
 /// # Errors
 /// As [`load`].
 pub fn load_process(path: &Path) -> Result<Process> {
-    let text = read_bounded(path)?;
-    let parse = || -> Result<Process> {
-        let mut value: Value = serde_json::from_str(&text).context(|| "malformed JSON")?;
-        support::check_process(&value, "")?;
-        drop_unknown_capabilities(&mut value, "capabilities");
-        let process: Process = typed(value)?;
-        check_process(&process, "")?;
-        Ok(process)
-    };
-    parse().context(|| format!("cannot use {path:?}"))
+    parse_process(&read_bounded(path)?).context(|| format!("cannot use {path:?}"))
+}
+
+/// Checks the text of a `process.json`.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse_process(text: &str) -> Result<Process> {
+    let mut value: Value = serde_json::from_str(text).context(|| "malformed JSON")?;
+    support::check_process(&value, "")?;
+    drop_unknown_capabilities(&mut value, "capabilities");
+    let process: Process = typed(value)?;
+    check_process(&process, "")?;
+    Ok(process)
 }
 
 fn read_bounded(path: &Path) -> Result<String> {
@@ -181,7 +185,11 @@ fn written(mut spec: Value, seccomp: Option<&str>) -> Result<String> {
     serde_json::to_string(&Whole { rest: &spec, linux }).context(|| "cannot encode the spec")
 }
 
-fn parse(text: String) -> Result<Config> {
+/// Checks the text of a config.json.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(text: String) -> Result<Config> {
     let peek: Peek<'_> = serde_json::from_str(&text).context(|| "malformed JSON")?;
     let raw = peek.linux.and_then(|linux| linux.seccomp);
     let seccomp = raw.map(|raw| raw.get().to_owned()).filter(|raw| raw != "null");

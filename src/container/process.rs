@@ -116,7 +116,7 @@ impl ProcessPlan {
 }
 
 /// What does not come from the runtime spec's `process`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Surroundings {
     /// Compiled seccomp filter.
     pub seccomp: Option<Filter>,

@@ -24,6 +24,8 @@ mod archive;
 mod change;
 mod dress;
 mod formats;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod import;
 mod limits;
 mod oci;
