@@ -16,15 +16,8 @@ pub fn cases() -> Vec<Case> {
 
 /// Field by JSON pointer, a value that would have an effect, and the name that the error must tell.
 fn unsupported() -> Vec<(&'static str, Value, &'static str)> {
-    let hook = json!([{"path": "/bin/true"}]);
     let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
     vec![
-        ("/hooks/prestart", hook.clone(), "prestart"),
-        ("/hooks/createRuntime", hook.clone(), "createRuntime"),
-        ("/hooks/createContainer", hook.clone(), "createContainer"),
-        ("/hooks/startContainer", hook.clone(), "startContainer"),
-        ("/hooks/poststart", hook.clone(), "poststart"),
-        ("/hooks/poststop", hook, "poststop"),
         ("/process/apparmorProfile", json!("some-profile"), "apparmorProfile"),
         ("/process/selinuxLabel", json!("system_u:system_r:svirt_lxc_net_t:s0"), "selinuxLabel"),
         ("/process/scheduler", json!({"policy": "SCHED_BATCH"}), "scheduler"),

@@ -21,6 +21,7 @@ mod documented;
 mod exec;
 mod full_disk;
 mod harness;
+mod hooks;
 mod images;
 mod images_crash;
 mod images_hostile;
@@ -48,6 +49,7 @@ fn main() -> std::process::ExitCode {
         config_mounts::cases(),
         config_resources::cases(),
         config_refused::cases(),
+        hooks::cases(),
         bad_input::cases(),
         bad_state::cases(),
         pods::cases(),

@@ -20,6 +20,8 @@ pub enum Kind {
     NoProgram,
     /// The program is there, and cannot be executed.
     NotExecutable,
+    /// A hook of the container's failed.
+    Hook,
     /// The host lacks something: a privilege, a kernel feature, space.
     Host,
     /// The other end of a socket said something it must not.

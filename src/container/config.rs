@@ -308,9 +308,9 @@ mod tests {
         let mut twice = spec.clone();
         twice.linux_mut().as_mut().unwrap().set_seccomp(serde_json::from_str(profile).unwrap());
         assert!(refused(&twice, None).starts_with("linux.seccomp: "));
-        let mut hooked = spec.clone();
-        hooked.set_hooks(serde_json::from_str(r#"{"prestart": [{"path": "/x"}]}"#).unwrap());
-        assert!(refused(&hooked, None).starts_with("hooks.prestart"));
+        let mut virtual_machine = spec.clone();
+        virtual_machine.set_vm(serde_json::from_str(r#"{"kernel": {"path": "/x"}}"#).unwrap());
+        assert!(refused(&virtual_machine, None).starts_with("vm"));
         let mut bare = spec;
         bare.set_process(None);
         assert!(refused(&bare, None).starts_with("process: "));

@@ -6,7 +6,9 @@
 
 use super::config::{self, Config};
 use super::delete::destroy;
+use super::hooks::{Hooks, State};
 use super::init;
+use super::init::hooks::InitHooks;
 use super::making::{Announcement, Making, Unfinished};
 use super::mounts::overlay;
 use super::plan::{self, Plan};
@@ -61,8 +63,9 @@ pub fn begin(
     begin_reserved(host, request, source, when, config, &directory, &mut record)
         .map_err(|error| undo(host, &record, cause(source, &record, error)))
         .context(title)
-        .map(|(init, filtered, announcement)| {
-            let unfinished = Unfinished { host: host.clone(), record, filtered, init: Some(init) };
+        .map(|begun| {
+            let Begun { init, filtered, hooks, announcement } = begun;
+            let unfinished = Unfinished { host: host.clone(), record, filtered, hooks, init: Some(init) };
             Making::new(unfinished, directory, announcement)
         })
 }
@@ -113,7 +116,13 @@ pub(super) fn undo(host: &Host, record: &Record, error: Error) -> Error {
     }
 }
 
-type Begun = ((Child, CommandEnd), bool, Announcement);
+/// What is left to do for a container whose init is cloned.
+struct Begun {
+    init: (Child, CommandEnd),
+    filtered: bool,
+    hooks: Hooks,
+    announcement: Announcement,
+}
 
 fn begin_reserved(
     host: &Host,
@@ -164,7 +173,9 @@ fn begin_reserved(
     let announcement =
         Announcement { pid_file: request.pid_file.take(), pidfd_socket: pidfd_socket.transpose()? };
     let filtered = plan.process.filters_init();
-    Ok((clone_init(plan, entry, fifo)?, filtered, announcement))
+    let hooks = std::mem::take(&mut plan.hooks);
+    let init = clone_init(plan, entry, fifo, &hooks, record)?;
+    Ok(Begun { init, filtered, hooks, announcement })
 }
 
 fn enterable(cgroup: &Cgroup, plan: &Plan) -> Result<Entry> {
@@ -182,7 +193,13 @@ fn make_fifo(directory: &Path) -> Result<OwnedFd> {
 }
 
 /// Clones init. The descriptors that only init needs are closed here when this returns.
-fn clone_init(mut plan: Plan, entry: Option<Entry>, fifo: Option<OwnedFd>) -> Result<(Child, CommandEnd)> {
+fn clone_init(
+    mut plan: Plan,
+    entry: Option<Entry>,
+    fifo: Option<OwnedFd>,
+    hooks: &Hooks,
+    record: &Record,
+) -> Result<(Child, CommandEnd)> {
     let (command_end, init_end) = link::pair()?;
     let join_pid = plan.namespaces.join_pid.take();
     let namespaces = u64::try_from(plan.namespaces.clone_flags).unwrap_or_default();
@@ -190,8 +207,9 @@ fn clone_init(mut plan: Plan, entry: Option<Entry>, fifo: Option<OwnedFd>) -> Re
     let group = entry.as_ref().and_then(Entry::v2_fd).map(|fd| fd.try_clone_to_owned()).transpose();
     let group = group.context(|| "cannot copy a descriptor")?;
     let args = CloneArgs { namespaces, cgroup: group.as_ref().map(AsFd::as_fd), ..CloneArgs::default() };
-    let init_plan = plan.into_init(entry, fifo, init_end);
     let alone = single_threaded().context(|| "cannot clone")?;
+    let hooks = InitHooks::of(hooks, State::of(record, None), alone);
+    let init_plan = plan.into_init(entry, fifo, init_end, hooks);
     let child = namespaces::inside(join_pid, || {
         let clone = spawn(alone, args, move || init::main(init_plan));
         clone.context(|| "cannot clone the init process").map_err(clone_hint)

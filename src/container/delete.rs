@@ -1,11 +1,13 @@
 //! Removing a container, whole or half-made, without a trace.
 
 use super::ended::{KILL_DEADLINE, hangs};
+use super::hooks::{self, Hooks, State};
 use super::record::{self, Record, Status};
 use super::{Host, config, directory};
 use crate::cgroup::{self, Cgroup};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
+use crate::report;
 use crate::state::atomic;
 use crate::state::lock::DirectoryLock;
 use crate::state::process::ProcessRef;
@@ -150,13 +152,26 @@ pub fn destroy(host: &Host, record: &Record) -> Result<()> {
     if let (Some(scratch), true) = (&record.scratch, errors.is_empty()) {
         errors.extend(remove_scratch(scratch).err());
     }
+    // They are in the directory that goes now, and due when it is gone.
+    let hooks = if record.hooks && errors.is_empty() { poststop_hooks(&directory) } else { Hooks::default() };
     if errors.is_empty() {
         errors.extend(directory::remove(host, &directory).err());
+    }
+    if errors.is_empty() {
+        hooks.run_poststop(&State::of(record, None));
     }
     if !errors.is_empty() {
         errors.extend(Record::unclaim(&directory).err());
     }
     Error::all("cannot remove everything", errors)
+}
+
+/// The hooks of a container that is being removed; that goes on without them, should they be lost.
+fn poststop_hooks(directory: &Path) -> Hooks {
+    hooks::load(directory).unwrap_or_else(|error| {
+        report::warn(&format!("cannot read the poststop hooks: {error}"));
+        Hooks::default()
+    })
 }
 
 /// Removes the cgroup when nobody is in it any more.

@@ -7,6 +7,7 @@ use super::Host;
 use super::create::{cause, undo};
 use super::ended::end_child;
 use super::exec;
+use super::hooks::{self, Hooks, Stage};
 use super::record::Record;
 use super::request::SandboxSource;
 use crate::error::{Context, Error, Kind, Result};
@@ -28,6 +29,8 @@ pub(super) struct Unfinished {
     pub record: Record,
     /// A seccomp filter may get in init's way.
     pub filtered: bool,
+    /// What runs at the points of its life.
+    pub hooks: Hooks,
     /// Init, a child of this process, and the link to it; `None` once it is let go or given up.
     pub init: Option<(Child, CommandEnd)>,
 }
@@ -104,10 +107,11 @@ impl Making {
 
     /// Waits until init is ready, puts it on record, and tells the caller its pid.
     fn hand_over(&mut self) -> Result<()> {
-        let Unfinished { record, init, .. } = &mut self.unfinished;
-        let Some((child, link)) = init else { return Ok(()) };
-        wait_ready(link)?;
+        let Unfinished { record, init, hooks, .. } = &mut self.unfinished;
+        let Some((child, link)) = &*init else { return Ok(()) };
+        wait_ready(link, || run_hooks(hooks, record, &self.directory, (child, link)))?;
         let mut whole = record.clone();
+        whole.hooks = hooks.any(&[Stage::StartContainer, Stage::Poststart, Stage::Poststop]);
         whole.init = Some(ProcessRef::of(child.pid)?);
         whole.commit(&self.directory)?;
         *record = whole;
@@ -163,14 +167,15 @@ pub fn publish(child: &Child, pid_file: Option<&Path>, pidfd_socket: Option<Owne
         .context(|| "cannot write the pid file")
 }
 
-/// Listens to init until it is ready, passing its warnings on.
+/// Listens to init until it is ready, passing its warnings on, and running hooks when it says that it is time.
 ///
 /// # Errors
-/// What init says, or that it died.
-fn wait_ready(link: &CommandEnd) -> Result<()> {
+/// What init says, or that it died; and those of `run_hooks`.
+fn wait_ready(link: &CommandEnd, mut run_hooks: impl FnMut() -> Result<()>) -> Result<()> {
     loop {
         match link.receive()? {
             Some(FromInit::Warn(text)) => report::warn(&text),
+            Some(FromInit::RunHooks) => run_hooks()?,
             Some(FromInit::Ready) => return Ok(()),
             Some(FromInit::Failed(failure)) => return Err(failure.into()),
             Some(FromInit::Detached) => {
@@ -178,5 +183,25 @@ fn wait_ready(link: &CommandEnd) -> Result<()> {
             }
             None => return Err(Error::new(Kind::Died, "the init process died")),
         }
+    }
+}
+
+/// Runs the hooks that come before the root is entered, as far as they are this process's to run. From here on the
+/// container has been made as far as the runtime spec is concerned, so its poststop hooks are due whatever happens.
+fn run_hooks(
+    hooks: &Hooks,
+    record: &mut Record,
+    directory: &Path,
+    (child, link): (&Child, &CommandEnd),
+) -> Result<()> {
+    record.hooks = true;
+    record.commit(directory)?;
+    let state = hooks::State::of(record, Some(child.pid));
+    let place = hooks::run::Place::here(hooks::alone()?);
+    hooks.run(Stage::Prestart, &state, &place)?;
+    hooks.run(Stage::CreateRuntime, &state, &place)?;
+    match link.send(&ToInit::HooksDone(child.pid))? {
+        true => Ok(()),
+        false => Err(Error::new(Kind::Died, "the init process died")),
     }
 }

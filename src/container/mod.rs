@@ -11,6 +11,7 @@ pub mod directory;
 pub mod ended;
 pub mod enter;
 pub mod exec;
+pub mod hooks;
 pub mod init;
 pub mod making;
 pub mod mounts;

@@ -2,7 +2,9 @@
 //! of the kernel's is touched.
 
 use super::config::Config;
+use super::hooks::Hooks;
 use super::init::InitPlan;
+use super::init::hooks::InitHooks;
 use super::mounts::options::propagation;
 use super::mounts::plan::{self as mounts, CgroupView, MountKind, RootPlan};
 use super::namespaces::{Namespaces, sysctl_path};
@@ -40,11 +42,19 @@ pub struct Plan {
     pub hostname: Option<String>,
     /// NIS domain name.
     pub domainname: Option<String>,
+    /// What runs at the points of its life.
+    pub hooks: Hooks,
 }
 
 impl Plan {
     /// The part that init carries out.
-    pub fn into_init(self, entry: Option<cgroup::Entry>, fifo: Option<OwnedFd>, link: InitEnd) -> InitPlan {
+    pub fn into_init(
+        self,
+        entry: Option<cgroup::Entry>,
+        fifo: Option<OwnedFd>,
+        link: InitEnd,
+        hooks: Option<Box<InitHooks>>,
+    ) -> InitPlan {
         InitPlan {
             cgroup: entry,
             new_network: self.namespaces.clone_flags & libc::CLONE_NEWNET != 0,
@@ -55,6 +65,7 @@ impl Plan {
             sysctls: self.sysctls,
             root: Some(self.root),
             process: self.process,
+            hooks,
             fifo,
             link,
         }
@@ -121,7 +132,10 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         cwd: process.cwd().clone(),
     };
     let sysctls = linux.sysctl().iter().flatten();
+    let hooks = Hooks::plan(spec)?;
+    hooks.check_programs()?;
     Ok(Plan {
+        hooks,
         sysctls: sysctls
             .map(|(k, v)| Ok((sysctl_path(k, &namespaces)?, v.clone())))
             .collect::<Result<_>>()?,

@@ -51,6 +51,9 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// The pod it belongs to.
     pub pod: Option<PodUid>,
+    /// It has been made far enough for its hooks, of which there are some: they are in its copy of the config.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hooks: bool,
     /// Its processes have session keyrings of their own, and not the callers'.
     pub own_keyring: bool,
 }
@@ -74,6 +77,7 @@ impl Record {
             oci_version: String::new(),
             annotations: BTreeMap::new(),
             pod: None,
+            hooks: false,
             own_keyring: true,
         })
     }

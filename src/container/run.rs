@@ -5,6 +5,7 @@ use super::create::begin;
 use super::delete::delete;
 use super::relay::Relay;
 use super::request::{Begin, CreateRequest, SandboxSource, Streams};
+use super::start::poststart;
 use crate::error::{Context, Error, Result};
 
 /// Flags of `run` beyond those of `create`.
@@ -34,7 +35,8 @@ pub fn run(
     let id = request.id.clone();
     let title = || format!("cannot run container {:?}", id.as_str());
     let made = begin(host, request, source, Begin::AtOnce)?.finish(source)?;
-    let (_, child) = made.go().context(title)?;
+    let (record, child) = made.go().context(title)?;
+    poststart(host, &record).context(title)?;
     if options.detach {
         return Ok(0);
     }

@@ -1,7 +1,10 @@
 //! Letting a created container's program run.
 
 use super::Host;
-use super::record::{self, Status};
+use super::delete::delete;
+use super::hooks::run::Place;
+use super::hooks::{self, Stage};
+use super::record::{self, Record, Status};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
 use crate::sync::message::{FromInit, LARGEST};
@@ -17,8 +20,11 @@ use std::time::{Duration, Instant};
 /// How long an init that was told to go on may take to execute its program: reading it from a slow disk included.
 const EXEC_DEADLINE: Duration = Duration::from_secs(60);
 
+/// As long as nobody waits.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// What lets init go on; no message of init's own.
-const GO: &[u8] = b"0";
+pub(super) const GO: &[u8] = b"0";
 
 /// Starts a created container, and returns when its program has been executed.
 ///
@@ -26,7 +32,42 @@ const GO: &[u8] = b"0";
 /// When it is not in the state `created`, when another command starts it, when the program cannot be executed: of kind
 /// [`Kind::NoProgram`] or [`Kind::NotExecutable`] where that is the program's fault.
 pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
-    begin(host, id)?.finish()
+    let title = || format!("cannot start container {:?}", id.as_str());
+    let starting = begin(host, id)?;
+    let record = starting.record.clone();
+    match starting.finish() {
+        // Init has ended. A program that cannot be executed leaves the container stopped; a hook, says the runtime
+        // spec, none.
+        Err(error) if error.kind() == Kind::Hook => Err(take_back(host, id, error)),
+        Err(error) => Err(error),
+        Ok(()) => poststart(host, &record).context(title),
+    }
+}
+
+/// Runs the poststart hooks of a container whose program runs.
+///
+/// # Errors
+/// When one fails; the container has been deleted then.
+pub fn poststart(host: &Host, record: &Record) -> Result<()> {
+    if !record.hooks {
+        return Ok(());
+    }
+    let run = || -> Result<()> {
+        let hooks = hooks::load(&host.layout.container(&record.id))?;
+        let state = hooks::State::of(record, record.init.as_ref().map(|init| init.pid));
+        hooks.run(Stage::Poststart, &state, &Place::here(hooks::alone()?))
+    };
+    run().map_err(|error| take_back(host, &record.id, error))
+}
+
+/// Deletes a container after an error, to which it adds what could not be done.
+fn take_back(host: &Host, id: &ContainerId, error: Error) -> Error {
+    match delete(host, id, true) {
+        Ok(()) => error,
+        Err(second) => {
+            Error::new(error.kind(), format!("{error}; and then cleaning up failed")).because(second)
+        }
+    }
 }
 
 /// A container whose init was told to go on.
@@ -34,6 +75,9 @@ pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
 pub struct Starting {
     id: ContainerId,
     directory: PathBuf,
+    record: Record,
+    /// How long init may take; `None` where one of its hooks may take for ever.
+    patience: Option<Duration>,
     /// Of two commands one gets the lock; it is gone with us, whatever happens.
     fifo: Flock<File>,
 }
@@ -61,8 +105,12 @@ pub fn begin(host: &Host, id: &ContainerId) -> Result<Starting> {
         }
         Err((_, error)) => return Err(error).context(title),
     };
+    let patience = match record.hooks {
+        true => hooks::load(&directory).context(title)?.patience(Stage::StartContainer),
+        false => Some(Duration::ZERO),
+    };
     match write_all_at_once(fifo.as_fd(), GO) {
-        Ok(()) => Ok(Starting { id: id.clone(), directory, fifo }),
+        Ok(()) => Ok(Starting { id: id.clone(), directory, record, patience, fifo }),
         // Between opening and writing, another `start` was done, or init died.
         Err(error) if error.raw_os_error() == Some(libc::EPIPE) => Err(not_created(host, id)).context(title),
         Err(error) => Err(error).context(title),
@@ -83,10 +131,11 @@ impl Starting {
     /// When it cannot be, as [`start`], or when that takes longer than a minute.
     pub fn finish(self) -> Result<()> {
         let title = || format!("cannot start container {:?}", self.id.as_str());
-        if poll_until(self.as_fd(), 0, Instant::now() + EXEC_DEADLINE).context(title)? {
+        let patience = self.patience.map_or(FOR_EVER, |hooks| hooks.saturating_add(EXEC_DEADLINE));
+        if poll_until(self.as_fd(), 0, Instant::now() + patience.min(FOR_EVER)).context(title)? {
             return left_in(&self.directory, self.as_fd()).context(title);
         }
-        let seconds = EXEC_DEADLINE.as_secs();
+        let seconds = patience.as_secs();
         Err(Error::host(format!("its program was not executed within {seconds} s"))).context(title)
     }
 }

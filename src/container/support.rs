@@ -7,12 +7,6 @@ use serde_json::Value;
 /// Paths of unsupported properties, `*` standing for every element of a list. An absent, null, empty or false value
 /// asks for nothing and passes.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("hooks.prestart", ""),
-    ("hooks.createRuntime", ""),
-    ("hooks.createContainer", ""),
-    ("hooks.startContainer", ""),
-    ("hooks.poststart", ""),
-    ("hooks.poststop", ""),
     ("mounts.*.uidMappings", "idmapped mounts are not supported"),
     ("mounts.*.gidMappings", "idmapped mounts are not supported"),
     ("linux.uidMappings", "user namespaces are not supported"),
@@ -124,7 +118,7 @@ mod tests {
     #[test]
     fn refusals_name_the_property() {
         let table = [
-            (json!({"hooks": {"prestart": [{"path": "/x"}]}}), "hooks.prestart"),
+            (json!({"vm": {"hypervisor": {"path": "/x"}}}), "vm"),
             (json!({"mounts": [{}, {"uidMappings": [{}]}]}), "mounts[1].uidMappings"),
             (json!({"linux": {"namespaces": [{"type": "pid"}, {"type": "user"}]}}), "linux.namespaces[1]"),
             (json!({"process": {"apparmorProfile": "p"}}), "process.apparmorProfile"),
@@ -138,7 +132,7 @@ mod tests {
 
     #[test]
     fn empty_values_ask_for_nothing() {
-        let config = json!({"hooks": {"prestart": []}, "linux": {"uidMappings": null, "mountLabel": ""},
+        let config = json!({"vm": {}, "linux": {"uidMappings": null, "mountLabel": ""},
             "process": {"apparmorProfile": "", "selinuxLabel": ""}, "unknownToTheSpec": 1});
         check(&config).unwrap();
     }

@@ -12,11 +12,15 @@ pub enum ToInit {
     Go,
     /// Go on, and die with the command all the same. May be said before `Ready` is heard.
     GoAlong,
+    /// The hooks that the command runs have run; init's pid as the command sees it.
+    HooksDone(i32),
 }
 
 /// From init to the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromInit {
+    /// The root file system is made and not yet entered: it is time for the hooks that the command runs.
+    RunHooks,
     /// All is set up but the last steps before exec.
     Ready,
     /// The command may end: this process no longer dies with it.
@@ -30,7 +34,8 @@ pub enum FromInit {
 /// An error on its way through a socket: the text keeps the whole chain, the kind is for those who branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// [`Kind::NoProgram`] or [`Kind::NotExecutable`] as they are, and [`Kind::User`] for everything else.
+    /// [`Kind::NoProgram`], [`Kind::NotExecutable`] or [`Kind::Hook`] as they are, and [`Kind::User`] for everything
+    /// else.
     pub kind: Kind,
     /// The chain of messages.
     pub text: String,
@@ -42,7 +47,7 @@ impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         Self {
             kind: match error.kind() {
-                kind @ (Kind::NoProgram | Kind::NotExecutable) => kind,
+                kind @ (Kind::NoProgram | Kind::NotExecutable | Kind::Hook) => kind,
                 _ => Kind::User,
             },
             text: error.to_string(),
@@ -77,6 +82,7 @@ impl ToInit {
         match self {
             Self::Go => vec![b'G'],
             Self::GoAlong => vec![b'A'],
+            Self::HooksDone(pid) => [&b"H"[..], &pid.to_le_bytes()].concat(),
         }
     }
 
@@ -85,6 +91,9 @@ impl ToInit {
         match bytes {
             b"G" => Ok(Self::Go),
             b"A" => Ok(Self::GoAlong),
+            [b'H', pid @ ..] => {
+                pid.try_into().map(|pid| Self::HooksDone(i32::from_le_bytes(pid))).map_err(|_| malformed())
+            }
             _ => Err(malformed()),
         }
     }
@@ -94,6 +103,7 @@ impl FromInit {
     /// The packet.
     pub fn encode(&self) -> Vec<u8> {
         match self {
+            Self::RunHooks => vec![b'H'],
             Self::Ready => vec![b'R'],
             Self::Detached => vec![b'D'],
             Self::Warn(text) => [b"W", cut(text, LARGEST - 1).as_bytes()].concat(),
@@ -105,6 +115,7 @@ impl FromInit {
                 let kind: &[u8] = match failure.kind {
                     Kind::NoProgram => b"n",
                     Kind::NotExecutable => b"x",
+                    Kind::Hook => b"h",
                     _ => b"-",
                 };
                 [b"F", kind, text.as_bytes(), b"\0", hint.as_bytes()].concat()
@@ -117,6 +128,7 @@ impl FromInit {
         let (tag, rest) = bytes.split_first().ok_or_else(malformed)?;
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| malformed());
         match tag {
+            b'H' if rest.is_empty() => Ok(Self::RunHooks),
             b'R' if rest.is_empty() => Ok(Self::Ready),
             b'D' if rest.is_empty() => Ok(Self::Detached),
             b'W' => Ok(Self::Warn(text(rest)?)),
@@ -127,6 +139,7 @@ impl FromInit {
                     kind: match kind {
                         b'n' => Kind::NoProgram,
                         b'x' => Kind::NotExecutable,
+                        b'h' => Kind::Hook,
                         b'-' => Kind::User,
                         _ => return Err(malformed()),
                     },
@@ -149,16 +162,18 @@ mod tests {
             FromInit::Failed(Failure { kind, text: "cannot mount é".into(), hint: "create it".into() })
         };
         for message in [
+            FromInit::RunHooks,
             FromInit::Ready,
             FromInit::Detached,
             FromInit::Warn("w".into()),
             failure(Kind::User),
             failure(Kind::NoProgram),
             failure(Kind::NotExecutable),
+            failure(Kind::Hook),
         ] {
             assert_eq!(FromInit::decode(&message.encode()).unwrap(), message);
         }
-        for message in [ToInit::Go, ToInit::GoAlong] {
+        for message in [ToInit::Go, ToInit::GoAlong, ToInit::HooksDone(1 << 22)] {
             assert_eq!(ToInit::decode(&message.encode()).unwrap(), message);
         }
     }
@@ -180,6 +195,8 @@ mod tests {
         for bytes in [&b""[..], b"X", b"R1", b"P123", b"F", b"F-no end", b"F?text\0hint", b"W\xff"] {
             assert!(FromInit::decode(bytes).is_err(), "{bytes:?}");
         }
-        assert!(ToInit::decode(b"").is_err());
+        for bytes in [&b""[..], b"H", b"H123", b"H12345"] {
+            assert!(ToInit::decode(bytes).is_err(), "{bytes:?}");
+        }
     }
 }

@@ -3,7 +3,10 @@
 //! ```text
 //! command                         podrun:init
 //!    | clone3 ------------------------>|
-//!    |                                 | namespaces, mounts, console, identity, executable found
+//!    |                                 | namespaces, mounts
+//!    |<----------------- RunHooks      | where there are hooks
+//!    | HooksDone --------------------->|
+//!    |                                 | root, console, identity, executable found
 //!    |<----------------- Warn (any number)
 //!    |<----------------- Ready or Failed
 //!    | record, pid file                |

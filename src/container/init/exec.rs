@@ -133,5 +133,9 @@ pub fn program(init: &mut Init) -> Result<Infallible> {
 
 /// The exit code of an init that could not execute its program, as shells have it.
 pub fn exit_code(error: &Error) -> i32 {
-    if error.kind() == Kind::NoProgram { 127 } else { 126 }
+    match error.kind() {
+        Kind::NoProgram => 127,
+        Kind::Hook => 1,
+        _ => 126,
+    }
 }

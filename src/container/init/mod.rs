@@ -7,6 +7,7 @@
 pub mod caps;
 pub mod console;
 pub mod exec;
+pub mod hooks;
 pub mod identity;
 pub mod join;
 pub mod kernel;
@@ -16,10 +17,11 @@ use super::mounts::root::Root;
 use super::mounts::{apply, pivot};
 use super::process::ProcessPlan;
 use crate::cgroup::Entry;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::sync::link::InitEnd;
 use crate::sync::message::{Failure, FromInit, ToInit};
 use crate::sys::{keyring, ns, process};
+use hooks::InitHooks;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// All that init needs, owned.
@@ -43,6 +45,8 @@ pub struct InitPlan {
     pub root: Option<RootPlan>,
     /// The program to become.
     pub process: ProcessPlan,
+    /// What runs before it, and where init stands before it enters the root.
+    pub hooks: Option<Box<InitHooks>>,
     /// The FIFO, opened for reading and writing, to wait on for `start`; `None` goes on at once.
     pub fifo: Option<OwnedFd>,
     /// Where to speak to the command.
@@ -62,6 +66,7 @@ impl InitPlan {
             sysctls: Vec::new(),
             root: None,
             process,
+            hooks: None,
             fifo: None,
             link,
         }
@@ -95,6 +100,8 @@ const STEPS: &[Step] = &[
     ("cannot join a session keyring", join_keyring),
     // proc, sysfs and mqueue show the namespaces of who mounts them: after joining.
     ("cannot make the root file system", make_root),
+    // Every namespace and mount is there, and the host's files can still be seen: so the runtime spec wants it.
+    ("cannot run its hooks", hooks::before_root),
     ("cannot make the terminal", console::make),
     ("cannot enter the root file system", enter_root),
     ("cannot set up the standard streams", console::adopt),
@@ -131,7 +138,7 @@ pub fn main(plan: InitPlan) -> ! {
         Ok(()) => {}
         Err(error) => init.fail(&error),
     }
-    let error = match exec::program(&mut init) {
+    let error = match hooks::before_program(&mut init).and_then(|()| exec::program(&mut init)) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -172,6 +179,9 @@ impl Init {
             None => process::exit_now(1), // the command died, and nobody knows this process
             Some(ToInit::GoAlong) => return Ok(()),
             Some(ToInit::Go) => {}
+            Some(ToInit::HooksDone(_)) => {
+                return Err(Error::new(Kind::Protocol, "the command spoke out of turn"));
+            }
         }
         process::set_parent_death_signal(0).context(|| "cannot detach from the command")?;
         // Only now may the command end: its end would have been ours.
