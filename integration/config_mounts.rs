@@ -17,7 +17,7 @@ pub fn cases() -> Vec<Case> {
         case!(bind_of_a_directory_shows_the_hosts_files),
         case!(bind_of_a_file_makes_its_target),
         case!(bind_flags_are_applied),
-        case!(bind_keeps_flags_that_are_not_named),
+        case!(bind_without_flags_keeps_the_sources),
         case!(rbind_brings_mounts_below_and_bind_does_not),
         case!(recursive_flags_reach_mounts_below),
         case!(mount_propagation_is_set),
@@ -189,11 +189,11 @@ fn with_tmpfs(path: &Path, flags: MsFlags, work: impl FnOnce()) {
     nix::mount::umount2(path, nix::mount::MntFlags::MNT_DETACH).expect("to unmount it");
 }
 
-fn bind_keeps_flags_that_are_not_named(t: &Test) {
+fn bind_without_flags_keeps_the_sources(t: &Test) {
     let source = t.directory("source");
     with_tmpfs(&source, MsFlags::MS_NOEXEC | MsFlags::MS_NODEV | MsFlags::MS_NOSUID, || {
-        let bundle = looking(t, &[]).mount("bind", &path_text(&source), "/data", &["rbind", "ro"]);
-        facts::assert_options(&t.podrun().facts(&bundle), "/data", &["ro", "noexec", "nodev", "nosuid"]);
+        let bundle = looking(t, &[]).mount("bind", &path_text(&source), "/data", &["rbind", "rslave"]);
+        facts::assert_options(&t.podrun().facts(&bundle), "/data", &["rw", "noexec", "nodev", "nosuid"]);
     });
 }
 

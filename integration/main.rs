@@ -8,6 +8,9 @@
 
 mod bad_input;
 mod bad_state;
+mod config_destinations;
+mod config_devices;
+mod config_mount_options;
 mod config_mounts;
 mod config_process;
 mod config_refused;
@@ -29,6 +32,7 @@ mod keeper;
 mod lifecycle;
 mod manifest_pods;
 mod manifests;
+mod mount_attacks;
 mod oci_lifecycle;
 mod pod_exec;
 mod pod_pause;
@@ -47,6 +51,9 @@ fn main() -> std::process::ExitCode {
         config_process::cases(),
         config_seccomp::cases(),
         config_mounts::cases(),
+        config_mount_options::cases(),
+        config_destinations::cases(),
+        config_devices::cases(),
         config_resources::cases(),
         config_refused::cases(),
         hooks::cases(),
@@ -72,6 +79,7 @@ fn main() -> std::process::ExitCode {
         robust::cases(),
         full_disk::cases(),
         security::cases(),
+        mount_attacks::cases(),
         supervision::cases(),
         supervisor::cases(),
         shim::cases(),

@@ -6,7 +6,7 @@ use super::hooks::Hooks;
 use super::init::InitPlan;
 use super::init::hooks::InitHooks;
 use super::mounts::options::propagation;
-use super::mounts::plan::{self as mounts, CgroupView, MountKind, RootPlan};
+use super::mounts::plan::{self as mounts, CgroupView, MountKind, Places, RootPlan};
 use super::namespaces::{Namespaces, sysctl_path};
 use super::process::{self, Surroundings};
 use super::request::{CreateRequest, RootSource, Streams};
@@ -17,6 +17,7 @@ use crate::model::ids::ContainerId;
 use crate::seccomp;
 use crate::state::layout::scratch;
 use crate::sync::link::InitEnd;
+use crate::sys::mount::Depth;
 use crate::sys::socket;
 use oci_spec::runtime::{Linux, LinuxResources, Mount, Spec};
 use std::ffi::CString;
@@ -111,25 +112,22 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
     }
     let (cgroup, hierarchies) = groups(host, request, linux, &resources)?;
     let surroundings = surroundings(host, request, config, process.terminal().unwrap_or(false))?;
+    let path = match &request.root {
+        RootSource::Config => mounts::root_directory(bundle, root.path())?,
+        RootSource::Overlay(overlay) => overlay.scratch.join(scratch::ROOT),
+    };
+    let places = Places { bundle, root: &path };
     let root = RootPlan {
-        path: match &request.root {
-            RootSource::Config => mounts::root_directory(bundle, root.path())?,
-            RootSource::Overlay(overlay) => overlay.scratch.join(scratch::ROOT),
-        },
         overlay: None, // made once the container is on record
         read_only: root.readonly().unwrap_or(false),
-        propagation: linux
-            .rootfs_propagation()
-            .as_deref()
-            .filter(|p| !p.is_empty())
-            .map(propagation)
-            .transpose()?,
+        propagation: root_propagation(linux, request.no_pivot)?,
         no_pivot: request.no_pivot,
-        mounts: plan_mounts(bundle, spec, &namespaces, cgroup.as_ref(), hierarchies.as_ref())?,
+        mounts: plan_mounts(places, spec, &namespaces, cgroup.as_ref(), hierarchies.as_ref())?,
         devices: mounts::devices(linux.devices().as_deref().unwrap_or_default())?,
         masked: absolute("linux.maskedPaths", linux.masked_paths().as_deref())?,
         read_only_paths: absolute("linux.readonlyPaths", linux.readonly_paths().as_deref())?,
         cwd: process.cwd().clone(),
+        path,
     };
     let sysctls = linux.sysctl().iter().flatten();
     let hooks = Hooks::plan(spec)?;
@@ -147,6 +145,19 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         namespaces,
         root,
     })
+}
+
+fn root_propagation(linux: &Linux, no_pivot: bool) -> Result<Option<(u64, Depth)>> {
+    let Some(word) = linux.rootfs_propagation().as_deref().filter(|word| !word.is_empty()) else {
+        return Ok(None);
+    };
+    let (kind, depth) = propagation(word)?;
+    if no_pivot && kind == libc::MS_PRIVATE {
+        // The host's mounts stay below the root then, and what the host unmounts must go there, too.
+        return Err(Error::user(format!("linux.rootfsPropagation: {word:?} is not safe without pivot_root"))
+            .hint("leave --no-pivot out, or use slave"));
+    }
+    Ok(Some((kind, depth)))
 }
 
 /// What the process gets beside what its part of the spec says. Takes the streams out of the request.
@@ -238,7 +249,7 @@ fn groups(
 }
 
 fn plan_mounts(
-    bundle: &Path,
+    places: Places<'_>,
     spec: &Spec,
     namespaces: &Namespaces,
     cgroup: Option<&Cgroup>,
@@ -248,7 +259,7 @@ fn plan_mounts(
     for (index, mount) in spec.mounts().as_deref().unwrap_or_default().iter().enumerate() {
         let title =
             || format!("mounts[{index}]: cannot mount at {:?}", mount.destination().display().to_string());
-        let mut plan = mounts::mount(bundle, mount).context(title)?;
+        let mut plan = mounts::mount(places, mount).context(title)?;
         if let MountKind::Cgroup(views) = &mut plan.kind {
             *views = cgroup_views(mount, namespaces, cgroup, hierarchies).context(title)?;
         }

@@ -13,6 +13,8 @@ pub enum Resolve {
     InRoot,
     /// As `InRoot`, and no symbolic link at all, also not at the end.
     NoSymlinks,
+    /// As `NoSymlinks`, and never onto another mount.
+    OneMount,
 }
 
 /// openat2(2) with `O_CLOEXEC`; `mode` matters with `O_CREAT` only. Retries the EAGAIN of a racing rename.
@@ -29,9 +31,11 @@ pub fn open_in(
     how.flags = u64::from((flags | libc::O_CLOEXEC).cast_unsigned());
     how.mode = u64::from(mode);
     how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
-    if resolve == Resolve::NoSymlinks {
-        how.resolve |= libc::RESOLVE_NO_SYMLINKS;
-    }
+    how.resolve |= match resolve {
+        Resolve::InRoot => 0,
+        Resolve::NoSymlinks => libc::RESOLVE_NO_SYMLINKS,
+        Resolve::OneMount => libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV,
+    };
     let mut attempt = 0;
     loop {
         attempt += 1;

@@ -57,7 +57,21 @@ fn new_fd(value: io::Result<libc::c_long>) -> io::Result<OwnedFd> {
 
 /// open_tree(2) of `path` below `dir` (an empty path means `dir` itself). Without `clone` it is an O_PATH open.
 pub fn open_tree(dir: BorrowedFd<'_>, path: &CStr, clone: Option<Depth>) -> io::Result<OwnedFd> {
-    let mut flags = libc::O_CLOEXEC as u32 | libc::AT_EMPTY_PATH as u32;
+    open_tree_at(dir, path, clone, 0)
+}
+
+/// Likewise, but a symbolic link at the end of `path` is not followed.
+pub fn open_tree_nofollow(dir: BorrowedFd<'_>, path: &CStr, clone: Option<Depth>) -> io::Result<OwnedFd> {
+    open_tree_at(dir, path, clone, libc::AT_SYMLINK_NOFOLLOW.cast_unsigned())
+}
+
+fn open_tree_at(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    clone: Option<Depth>,
+    more_flags: u32,
+) -> io::Result<OwnedFd> {
+    let mut flags = libc::O_CLOEXEC as u32 | libc::AT_EMPTY_PATH as u32 | more_flags;
     if let Some(depth) = clone {
         flags |= OPEN_TREE_CLONE;
         if depth == Depth::Recursive {
@@ -115,6 +129,21 @@ impl FsContext {
         const FSOPEN_CLOEXEC: u32 = 1;
         // SAFETY: kind is NUL-terminated and borrowed for the length of the call.
         new_fd(check(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })).map(Self)
+    }
+
+    /// fspick(2): the file system that is mounted at `fd`, to be configured anew.
+    pub fn pick(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        const FSPICK_CLOEXEC_EMPTY_PATH: u32 = 0x1 | 0x8;
+        // SAFETY: the empty path is static, fd borrowed for the length of the call.
+        new_fd(check(unsafe {
+            libc::syscall(libc::SYS_fspick, fd.as_raw_fd(), c"".as_ptr(), FSPICK_CLOEXEC_EMPTY_PATH)
+        }))
+        .map(Self)
+    }
+
+    /// Puts new parameters of a picked file system into force.
+    pub fn reconfigure(&self) -> io::Result<()> {
+        self.config(7, None, None) // FSCONFIG_CMD_RECONFIGURE
     }
 
     fn config(&self, command: u32, key: Option<&CStr>, value: Option<&CStr>) -> io::Result<()> {

@@ -1,54 +1,50 @@
 //! Carrying out the mounts, in init, by descriptor.
 
-use super::devices;
-use super::mask;
-use super::options::Options;
-use super::pivot;
-use super::plan::{CgroupView, MountKind, MountPlan, RootPlan, c_path};
+use super::file_system::{new_fs, reconfigure, set_attributes, set_lockable, set_propagation};
+use super::plan::{MountKind, MountPlan, RootPlan, is_proc_target};
 use super::root::{Root, Target};
+use super::{cgroup, copy_up, devices, mask, pivot};
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::fs::Resolve;
-use crate::sys::mount::{self, ATTR_RDONLY, Depth, FsContext, MountAttr};
-use std::ffi::{CStr, CString};
+use crate::sys::mount::{self, ATTR_RDONLY, Depth, MountAttr};
+use nix::sys::stat::fstat;
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Files below /proc that something may be mounted on: what lxcfs provides, and what sandboxes of tests use. Anything
-/// else there could redirect the writes that podrun and later programs make to procfs (CVE-2019-16884).
-const PROC_TARGETS: &[&str] = &[
-    "/proc/cpuinfo",
-    "/proc/diskstats",
-    "/proc/loadavg",
-    "/proc/meminfo",
-    "/proc/net/dev",
-    "/proc/slabinfo",
-    "/proc/stat",
-    "/proc/swaps",
-    "/proc/sys/kernel/ns_last_pid",
-    "/proc/sys/crypto/fips_enabled",
-    "/proc/uptime",
-];
+/// Descriptors held for mounts that become read-only last; with more mounts, the earliest become so at once.
+const MOST_HELD: usize = 256;
+
+/// A mount that was made.
+struct Made {
+    fd: OwnedFd,
+    /// What to set once everything is in place.
+    late: Option<MountAttr>,
+}
 
 /// Makes the root file system and everything in it, short of entering it.
 ///
 /// # Errors
 /// Names the mount that failed.
 pub fn prepare(plan: &RootPlan) -> Result<Root> {
-    let root = pivot::bind_root(plan)?;
-    let mut late = Vec::new();
+    let mut root = pivot::bind_root(plan)?;
+    let mut late = std::collections::VecDeque::new();
     for mount in &plan.mounts {
         let title =
             || format!("cannot mount {} at {:?}", title(mount), mount.destination.display().to_string());
-        if let Some(fd) = one(&root, mount).context(title)? {
-            late.push((fd, mount));
+        let Some(made) = one(&root, mount).context(title).map_err(hint)? else { continue };
+        if mount.destination == Path::new("/") && !matches!(mount.kind, MountKind::Remount) {
+            root = Root::new(made.fd.try_clone().context(title)?);
+        }
+        if let Some(attr) = made.late {
+            late.push_back((made.fd, attr, mount));
+        }
+        if late.len() > MOST_HELD {
+            late.pop_front().map_or(Ok(()), seal)?;
         }
     }
-    let dev_is_bound = plan
-        .mounts
-        .iter()
-        .any(|m| matches!(m.kind, MountKind::Bind { .. }) && m.destination == Path::new("/dev"));
-    if !dev_is_bound {
+    if !plan.mounts.iter().any(|mount| mount.is_bind() && mount.destination == Path::new("/dev")) {
         devices::make(&root, &plan.devices)?;
         devices::make_links(&root)?;
     }
@@ -56,94 +52,208 @@ pub fn prepare(plan: &RootPlan) -> Result<Root> {
         root.target(&plan.cwd, Target::Directory)
             .context(|| format!("cannot make the working directory {:?}", plan.cwd))?;
     }
-    // Read-only file systems are sealed only now: destinations below them and devices had to be made first.
-    for (fd, mount) in late {
-        let attr = MountAttr { set: ATTR_RDONLY, ..MountAttr::default() };
-        mount::mount_setattr(fd.as_fd(), Depth::One, &attr)
-            .context(|| format!("cannot make {:?} read-only", mount.destination))?;
-    }
+    // Only now: destinations below them and devices had to be made first.
+    late.into_iter().try_for_each(seal)?;
     mask::read_only(&root, &plan.read_only_paths)?;
     mask::hide(&root, &plan.masked)?;
     Ok(root)
 }
 
+fn seal((fd, attr, mount): (OwnedFd, MountAttr, &MountPlan)) -> Result<()> {
+    set_attributes(fd.as_fd(), Depth::One, &attr)
+        .context(|| format!("cannot make {:?} read-only", mount.destination))
+}
+
 fn title(mount: &MountPlan) -> String {
     match &mount.kind {
-        MountKind::Bind { source, .. } => format!("{:?}", source.to_string_lossy()),
+        MountKind::Bind { source } => format!("{:?}", source.to_string_lossy()),
+        MountKind::BindInside { source } => format!("the container's {:?}", source.display().to_string()),
         MountKind::New { fstype, .. } => fstype.to_string_lossy().into_owned(),
+        MountKind::Remount => "anew what is".to_owned(),
         MountKind::Cgroup(_) => "cgroup".to_owned(),
     }
 }
 
-/// Makes one mount; returns its descriptor when it is yet to be made read-only.
-fn one(root: &Root, mount: &MountPlan) -> Result<Option<OwnedFd>> {
-    let (fd, want) = match &mount.kind {
-        MountKind::Bind { source, is_directory } => {
-            let depth = mount.options.bind.unwrap_or(Depth::Recursive);
-            let fd =
-                mount::open_tree(mount::cwd(), source, Some(depth)).context(|| "cannot open the source")?;
-            (fd, if *is_directory { Target::Directory } else { Target::File })
-        }
-        MountKind::New { fstype, source } => {
-            (new_fs(fstype, source.as_deref(), &mount.options)?, Target::Directory)
-        }
-        MountKind::Cgroup(views) => return cgroup(root, mount, views).map(|()| None),
-    };
-    let attr = finish_attributes(mount);
-    set_attributes(fd.as_fd(), Depth::One, &attr)?;
-    set_attributes(fd.as_fd(), Depth::Recursive, &mount.options.recursive)?;
-    let target = target(root, mount, want, fd.as_fd())?;
-    mount::move_mount(fd.as_fd(), target.as_fd()).context(|| "cannot attach it")?;
-    set_propagation(fd.as_fd(), &mount.options)?;
-    let sealed_late =
-        matches!(mount.kind, MountKind::New { .. }) && mount.options.attr.set & ATTR_RDONLY != 0;
-    Ok(sealed_late.then_some(fd))
-}
-
-/// The attributes to set now: read-only comes late for a new file system.
-fn finish_attributes(mount: &MountPlan) -> MountAttr {
-    let mut attr = mount.options.attr;
-    if matches!(mount.kind, MountKind::New { .. }) {
-        attr.set &= !ATTR_RDONLY;
+fn hint(error: Error) -> Error {
+    match error.errno() {
+        Some(libc::ENOSPC) => error.hint("the sysctl fs.mount-max limits how many mounts there can be"),
+        Some(libc::EMFILE) => error.hint("raise the limit of open files of whoever runs podrun"),
+        _ => error,
     }
-    attr
 }
 
-fn target(root: &Root, mount: &MountPlan, want: Target, source: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let destination = &mount.destination;
-    let fstype = match &mount.kind {
-        MountKind::New { fstype, .. } => fstype.to_bytes(),
-        _ => b"",
+/// Makes one mount, if it makes one: a copied link is none.
+fn one(root: &Root, mount: &MountPlan) -> Result<Option<Made>> {
+    match &mount.kind {
+        MountKind::Bind { .. } | MountKind::BindInside { .. } => bind(root, mount),
+        MountKind::New { fstype, source } => new(root, mount, fstype, source.as_deref()).map(Some),
+        MountKind::Remount => remount(root, mount).map(Some),
+        MountKind::Cgroup(views) => cgroup::show(root, mount, views).map(|()| None),
+    }
+}
+
+fn bind(root: &Root, mount: &MountPlan) -> Result<Option<Made>> {
+    let options = &mount.options;
+    let fd = source(root, mount)?;
+    let kind = fstat(&fd).context(|| "cannot stat the source")?.st_mode & libc::S_IFMT;
+    if options.extras.copy_symlink && kind == libc::S_IFLNK {
+        return copy_link(root, mount, fd.as_fd()).map(|()| None);
+    }
+    set_lockable(fd.as_fd(), &options.flags.of_bind(), options.flags)?;
+    set_attributes(fd.as_fd(), Depth::Recursive, &options.recursive)?;
+    let want = if kind == libc::S_IFDIR { Target::Directory } else { Target::File };
+    let target = if options.extras.destination_nofollow {
+        root.target_nofollow(&mount.destination, want)?
+    } else {
+        root.target(&mount.destination, want)?
     };
-    let target = root.target(destination, want)?;
     check_type(mount, want, target.as_fd())?;
-    if matches!(fstype, b"proc" | b"sysfs") {
-        // A link here would let an image choose which directory looks like procfs (CVE-2019-19921).
-        return root.find(destination, Resolve::NoSymlinks).context_as(Kind::User, || {
-            format!("the destination of {} must be an ordinary directory", String::from_utf8_lossy(fstype))
-        });
+    let over_proc = mount.destination == Path::new("/proc");
+    if over_proc || is_procfs(target.as_fd())? {
+        check_proc(mount, over_proc && is_procfs(fd.as_fd())?)?;
     }
-    if is_procfs(target.as_fd())? {
-        let over_root = destination == Path::new("/proc") && is_procfs(source)?;
-        let allowed = PROC_TARGETS.iter().any(|path| destination == Path::new(path));
-        if !over_root && !allowed {
-            return Err(Error::user("nothing may be mounted inside /proc")
-                .hint("mount it elsewhere; podrun hides paths with maskedPaths"));
+    mount::move_mount(fd.as_fd(), target.as_fd()).context(|| "cannot attach it")?;
+    set_propagation(fd.as_fd(), options)?;
+    Ok(Some(Made { fd, late: None }))
+}
+
+/// A detached copy of what is to be bound. What is in the root is looked for there, so that no link of the image's leads
+/// to the host.
+fn source(root: &Root, mount: &MountPlan) -> Result<OwnedFd> {
+    let depth = Some(mount.options.bind.unwrap_or(Depth::Recursive));
+    let nofollow = mount.options.extras.source_nofollow || mount.options.extras.copy_symlink;
+    let opened = match &mount.kind {
+        MountKind::BindInside { source } => {
+            let found = if nofollow { root.find_link(source) } else { root.find(source, Resolve::InRoot) };
+            found.and_then(|found| mount::open_tree(found.as_fd(), c"", depth))
         }
+        MountKind::Bind { source } if nofollow => mount::open_tree_nofollow(mount::cwd(), source, depth),
+        MountKind::Bind { source } => mount::open_tree(mount::cwd(), source, depth),
+        _ => return Err(Error::user("it has no source")),
+    };
+    opened.context(|| "cannot open the source").map_err(|error| match error.errno() {
+        Some(libc::EINVAL) => error.hint("a mount that is unbindable cannot be bound"),
+        _ => error,
+    })
+}
+
+/// Makes a link that leads where the source does.
+fn copy_link(root: &Root, mount: &MountPlan, source: BorrowedFd<'_>) -> Result<()> {
+    let leads_to = nix::fcntl::readlinkat(source, "").context(|| "cannot read the link")?;
+    let (parent, name) = root.parent(&mount.destination)?;
+    match nix::unistd::symlinkat(leads_to.as_os_str(), &parent, name) {
+        Err(nix::errno::Errno::EEXIST) => {}
+        made => return made.context(|| format!("cannot create a link to {leads_to:?}")),
     }
-    Ok(target)
+    match nix::fcntl::readlinkat(&parent, name) {
+        Ok(found) if found == leads_to => Ok(()),
+        _ => Err(Error::user(format!("the image has something else there than a link to {leads_to:?}"))
+            .hint("leave copy-symlink out, or correct the image")),
+    }
+}
+
+fn new(root: &Root, mount: &MountPlan, fstype: &CStr, source: Option<&CStr>) -> Result<Made> {
+    let (options, destination) = (&mount.options, &mount.destination);
+    let in_memory = [c"tmpfs", c"ramfs"].contains(&fstype);
+    let mut parameters = std::borrow::Cow::from(&options.parameters);
+    let target = if [c"proc", c"sysfs"].contains(&fstype) {
+        ordinary_directory(root, mount, &fstype.to_string_lossy())?
+    } else if in_memory && !parameters.iter().any(|p| p.starts_with("mode=")) {
+        // A directory of the image's keeps its mode: /tmp stays everybody's, and /root nobody's.
+        match root.find(destination, Resolve::InRoot) {
+            Ok(found) => {
+                let mode = fstat(&found).context(|| "cannot stat the destination")?.st_mode & 0o7777;
+                parameters.to_mut().push(format!("mode={mode:o}"));
+                found
+            }
+            Err(_) => root.target(destination, Target::Directory)?,
+        }
+    } else {
+        root.target(destination, Target::Directory)?
+    };
+    check_type(mount, Target::Directory, target.as_fd())?;
+    if destination == Path::new("/proc") || is_procfs(target.as_fd())? {
+        check_proc(mount, fstype == c"proc" && destination == Path::new("/proc"))?;
+    }
+    // What is yet to be written to becomes read-only last.
+    let late = options.flags.read_only() && (in_memory || destination == Path::new("/dev"));
+    let flags = if late { options.flags.writable() } else { options.flags };
+    let fd = new_fs(fstype, source, &parameters, flags)?;
+    if options.extras.copy_up {
+        copy_up::fill(target.as_fd(), fd.as_fd(), &options.parameters)?;
+    }
+    set_attributes(fd.as_fd(), Depth::Recursive, &options.recursive)?;
+    mount::move_mount(fd.as_fd(), target.as_fd()).context(|| "cannot attach it")?;
+    set_propagation(fd.as_fd(), options)?;
+    let seal = MountAttr { set: ATTR_RDONLY, ..MountAttr::default() };
+    Ok(Made { fd, late: late.then_some(seal) })
+}
+
+/// The destination of a file system whose entries podrun and programs trust: a link here would let an image choose which
+/// directory looks like it (CVE-2019-19921).
+fn ordinary_directory(root: &Root, mount: &MountPlan, fstype: &str) -> Result<OwnedFd> {
+    let find = || root.find(&mount.destination, Resolve::NoSymlinks);
+    let found = match find() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            root.make_directories(&mount.destination)?;
+            find()
+        }
+        found => found,
+    };
+    let title = || format!("filesystem {fstype:?} must be mounted on ordinary directory");
+    let found = found.context_as(Kind::User, title)?;
+    match fstat(&found).context(title)?.st_mode & libc::S_IFMT {
+        libc::S_IFDIR => Ok(found),
+        _ => Err(Error::user(title())),
+    }
+}
+
+fn remount(root: &Root, mount: &MountPlan) -> Result<Made> {
+    let options = &mount.options;
+    let fd = root
+        .find(&mount.destination, Resolve::InRoot)
+        .context(|| format!("cannot open {:?} in the root file system", mount.destination))?;
+    if is_procfs(fd.as_fd())? && mount.destination != Path::new("/proc") {
+        check_proc(mount, false)?;
+    }
+    if !options.parameters.is_empty() {
+        reconfigure(fd.as_fd(), &options.parameters)?;
+    }
+    let attr = options.flags.of_remount();
+    let late = options.flags.read_only();
+    let set = if late { Ok(()) } else { set_lockable(fd.as_fd(), &attr, options.flags) };
+    set.and_then(|()| set_attributes(fd.as_fd(), Depth::Recursive, &options.recursive))
+        .and_then(|()| set_propagation(fd.as_fd(), options))
+        .map_err(|error| match error.errno() {
+            Some(libc::EINVAL) => error.hint("an earlier entry of mounts must have mounted something there"),
+            _ => error,
+        })?;
+    Ok(Made { fd, late: late.then_some(attr) })
+}
+
+/// Only procfs may be at /proc, and only a few files below it be covered.
+fn check_proc(mount: &MountPlan, is_proc_over_proc: bool) -> Result<()> {
+    if is_proc_over_proc || is_proc_target(&mount.destination) {
+        return Ok(());
+    }
+    let what = if mount.destination == Path::new("/proc") {
+        "it is not of type proc, and nothing else may be there"
+    } else {
+        "nothing may be mounted inside /proc"
+    };
+    Err(Error::user(what).hint("mount it elsewhere; podrun hides paths with maskedPaths"))
 }
 
 /// The kernel tells this as ENOTDIR or as EINVAL, which may mean anything.
 fn check_type(mount: &MountPlan, want: Target, target: BorrowedFd<'_>) -> Result<()> {
-    let found = nix::sys::stat::fstat(target).context(|| "cannot stat the destination")?;
+    let found = fstat(target).context(|| "cannot stat the destination")?;
     let is_directory = found.st_mode & libc::S_IFMT == libc::S_IFDIR;
     if is_directory == (want == Target::Directory) {
         return Ok(());
     }
-    let what = match (&mount.kind, is_directory) {
-        (MountKind::Bind { .. }, false) => "the source is a directory, and the destination is none",
-        (MountKind::Bind { .. }, true) => "the source is no directory, and the destination is one",
+    let what = match (mount.is_bind(), is_directory) {
+        (true, false) => "the source is a directory, and the destination is none",
+        (true, true) => "the source is no directory, and the destination is one",
         _ => "the destination is no directory",
     };
     Err(Error::user(what).hint("mount it elsewhere, or correct what is mounted"))
@@ -152,93 +262,4 @@ fn check_type(mount: &MountPlan, want: Target, target: BorrowedFd<'_>) -> Result
 fn is_procfs(fd: BorrowedFd<'_>) -> Result<bool> {
     let stat = nix::sys::statfs::fstatfs(fd).context(|| "cannot stat the file system")?;
     Ok(stat.filesystem_type() == nix::sys::statfs::PROC_SUPER_MAGIC)
-}
-
-/// A detached mount of a new file system.
-pub fn new_fs(fstype: &CStr, source: Option<&CStr>, options: &Options) -> Result<OwnedFd> {
-    let name = fstype.to_string_lossy();
-    let context = FsContext::open(fstype).context(|| format!("cannot use file system type {name}"))?;
-    let configured = (|| -> io::Result<OwnedFd> {
-        if let Some(source) = source {
-            context.set_string(c"source", source)?;
-        }
-        for parameter in &options.parameters {
-            let parameter = CString::new(parameter.as_str()).map_err(io::Error::other)?;
-            match parameter.to_bytes().iter().position(|b| *b == b'=') {
-                None => context.set_flag(&parameter)?,
-                Some(at) => {
-                    let key = CString::new(&parameter.to_bytes()[..at]).map_err(io::Error::other)?;
-                    let value = CString::new(&parameter.to_bytes()[at + 1..]).map_err(io::Error::other)?;
-                    context.set_string(&key, &value)?;
-                }
-            }
-        }
-        context.mount(0)
-    })();
-    configured.map_err(|error| {
-        let what = match context.complaint() {
-            Some(complaint) => format!("the kernel says {complaint:?}"),
-            None => format!("cannot make a {name} file system"),
-        };
-        Error::host(what).because(error)
-    })
-}
-
-/// Sets attributes of a mount, if there are any to set.
-pub fn set_attributes(fd: BorrowedFd<'_>, depth: Depth, attr: &MountAttr) -> Result<()> {
-    if *attr == MountAttr::default() {
-        return Ok(());
-    }
-    mount::mount_setattr(fd, depth, attr).context(|| "cannot set the mount's options")
-}
-
-fn set_propagation(fd: BorrowedFd<'_>, options: &Options) -> Result<()> {
-    for (kind, depth) in &options.propagation {
-        let attr = MountAttr { propagation: *kind, ..MountAttr::default() };
-        mount::mount_setattr(fd, *depth, &attr).context(|| "cannot set the propagation")?;
-    }
-    Ok(())
-}
-
-/// The cgroup hierarchies: a lone v2 one at the destination itself, v1 ones in a tmpfs, a directory each.
-fn cgroup(root: &Root, mount: &MountPlan, views: &[CgroupView]) -> Result<()> {
-    // Private, whatever the host's cgroup mounts are: the views are made for this container alone.
-    let (set, clear) = (mount.options.attr.set, mount.options.attr.clear);
-    let attr = MountAttr { set, clear, propagation: libc::MS_PRIVATE, ..MountAttr::default() };
-    let target = root.target(&mount.destination, Target::Directory)?;
-    if let [only] = views
-        && only.name.is_empty()
-    {
-        let fd = cgroup_view(only)?;
-        set_attributes(fd.as_fd(), Depth::One, &attr)?;
-        return mount::move_mount(fd.as_fd(), target.as_fd()).context(|| "cannot attach it");
-    }
-    let parameters = Options { parameters: vec!["mode=755".into()], ..Options::default() };
-    let tmpfs = new_fs(c"tmpfs", Some(c"tmpfs"), &parameters)?;
-    set_attributes(tmpfs.as_fd(), Depth::One, &MountAttr { set: attr.set & !ATTR_RDONLY, ..attr })?;
-    mount::move_mount(tmpfs.as_fd(), target.as_fd()).context(|| "cannot attach its tmpfs")?;
-    for view in views {
-        let path = mount.destination.join(&view.name);
-        let directory = root.make_directories(&path)?;
-        let fd = cgroup_view(view).context(|| format!("cannot show hierarchy {:?}", view.name))?;
-        set_attributes(fd.as_fd(), Depth::One, &attr)?;
-        mount::move_mount(fd.as_fd(), directory.as_fd()).context(|| "cannot attach it")?;
-        // `cpu,cpuacct` is also found as `cpu` and as `cpuacct`.
-        for alias in view.name.split(',').filter(|_| view.name.contains(',')) {
-            nix::unistd::symlinkat(view.name.as_str(), tmpfs.as_fd(), alias)
-                .context(|| format!("cannot link hierarchy {alias:?}"))?;
-        }
-    }
-    set_attributes(tmpfs.as_fd(), Depth::One, &attr)
-}
-
-fn cgroup_view(view: &CgroupView) -> Result<OwnedFd> {
-    match &view.fresh {
-        Some((fstype, parameters)) => {
-            let options = Options { parameters: parameters.clone(), ..Options::default() };
-            new_fs(fstype, Some(c"cgroup"), &options)
-        }
-        None => mount::open_tree(mount::cwd(), &c_path(&view.source)?, Some(Depth::One))
-            .context(|| format!("cannot open {:?}", view.source)),
-    }
 }

@@ -4,8 +4,10 @@ use super::plan::Device;
 use super::root::Root;
 use crate::error::{Context, Error, Result};
 use crate::sys::fs::Resolve;
+use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::sys::stat::{Mode, SFlag, makedev, mknodat};
+use nix::sys::stat::{self, FileStat, Mode, SFlag, makedev, mknodat};
+use nix::unistd::UnlinkatFlags;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -30,17 +32,12 @@ pub fn make(root: &Root, devices: &[Device]) -> Result<()> {
         let number = makedev(device.number.0.into(), device.number.1.into());
         match mknodat(directory, name, kind, Mode::from_bits_truncate(device.mode), number) {
             Ok(()) => {}
-            Err(nix::errno::Errno::EEXIST) => {
+            Err(Errno::EEXIST) => {
                 let found =
                     nix::sys::stat::fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).context(title)?;
-                let same = found.st_mode & libc::S_IFMT == device.kind
-                    && (device.kind == libc::S_IFIFO || found.st_rdev == number);
-                if !same {
-                    return Err(
-                        Error::user("the image has something else there").hint("mount a tmpfs at /dev")
-                    )
-                    .context(title);
-                }
+                compare(device, &found)
+                    .context(title)
+                    .map_err(|error| error.hint("mount a tmpfs at /dev"))?;
             }
             Err(error) => return Err(error).context(title),
         }
@@ -48,6 +45,24 @@ pub fn make(root: &Root, devices: &[Device]) -> Result<()> {
             let (uid, gid) = (Some(device.uid.into()), Some(device.gid.into()));
             nix::unistd::fchownat(directory, name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW).context(title)?;
         }
+    }
+    Ok(())
+}
+
+/// Whether the image has the device already; the words are those that runc's users know.
+fn compare(device: &Device, found: &FileStat) -> Result<()> {
+    let path = device.path.display();
+    if found.st_mode & libc::S_IFMT != device.kind {
+        return Err(Error::user(format!("the image's {path} has incorrect ftype")));
+    }
+    let (major, minor) = device.number;
+    if device.kind != libc::S_IFIFO && found.st_rdev != makedev(major.into(), minor.into()) {
+        let rdev = found.st_rdev;
+        return Err(Error::user(format!(
+            "the image's {path} has incorrect major:minor: {}:{} doesn't match expected {major}:{minor}",
+            stat::major(rdev),
+            stat::minor(rdev)
+        )));
     }
     Ok(())
 }
@@ -65,13 +80,19 @@ pub fn make_links(root: &Root) -> Result<()> {
     let dev = root
         .find(Path::new("/dev"), Resolve::InRoot)
         .context(|| "cannot open /dev in the root file system")?;
+    // Whatever the image has there, programs must get terminals of the container's own devpts.
+    let ptmx = nix::fcntl::readlinkat(&dev, "ptmx");
+    if ptmx.as_deref().map_or_else(|error| *error != Errno::ENOENT, |link| link != "pts/ptmx") {
+        nix::unistd::unlinkat(&dev, "ptmx", UnlinkatFlags::NoRemoveDir)
+            .context(|| "cannot remove the image's /dev/ptmx")?;
+    }
     for (name, target) in LINKS {
         if name == "core" && !Path::new(target).exists() {
             continue; // a kernel without /proc/kcore
         }
         match nix::unistd::symlinkat(target, dev.as_fd(), name) {
             // The image's own file of that name harms nobody but itself: podrun never opens these.
-            Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
+            Ok(()) | Err(Errno::EEXIST) => {}
             Err(error) => return Err(error).context(|| format!("cannot create the link /dev/{name}")),
         }
     }

@@ -1,7 +1,7 @@
 //! Hiding paths, and making paths read-only.
 
-use super::apply::{new_fs, set_attributes};
-use super::options::Options;
+use super::file_system::{new_fs, set_attributes};
+use super::options::Flags;
 use super::plan::clean;
 use super::root::Root;
 use crate::error::{Context, Error, Result};
@@ -63,11 +63,8 @@ pub fn hide(root: &Root, paths: &[String]) -> Result<()> {
         } else if let Some(empty) = &empty {
             mount::open_tree(empty.as_fd(), c"", Some(Depth::One)).context(title)?
         } else {
-            let options =
-                Options { parameters: vec!["nr_inodes=1".into(), "mode=755".into()], ..Options::default() };
-            let tmpfs = new_fs(c"tmpfs", Some(c"tmpfs"), &options).context(title)?;
-            set_attributes(tmpfs.as_fd(), Depth::One, &READ_ONLY).context(title)?;
-            tmpfs
+            let parameters = ["nr_inodes=1".into(), "mode=755".into()];
+            new_fs(c"tmpfs", Some(c"tmpfs"), &parameters, Flags::read_only_alone()).context(title)?
         };
         mount::move_mount(cover.as_fd(), target.as_fd()).context(title)?;
         if stat.st_mode & libc::S_IFMT == libc::S_IFDIR && empty.is_none() {

@@ -46,15 +46,33 @@ pub fn bind_root(plan: &RootPlan) -> Result<Root> {
     Ok(Root::new(root))
 }
 
-/// The mount point of the mount that `path` lies on, from mountinfo.
+/// The mount point of the mount that `path` lies on.
 fn mount_point_of(path: &Path) -> Result<PathBuf> {
-    let text =
-        std::fs::read_to_string("/proc/self/mountinfo").context(|| "cannot read /proc/self/mountinfo")?;
-    let points = text.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
-    points
+    points(|_| true)?
+        .into_iter()
         .filter(|point| path.starts_with(point))
         .max_by_key(|point| point.as_os_str().len())
         .ok_or_else(|| Error::host(format!("cannot find the mount of {path:?}")))
+}
+
+/// What a line of mountinfo says of a mount.
+struct Fields<'a> {
+    root: &'a str,
+    fstype: &'a str,
+}
+
+/// The mount points of those mounts that are `wanted`, from mountinfo.
+fn points(wanted: impl Fn(Fields<'_>) -> bool) -> Result<Vec<PathBuf>> {
+    let text =
+        std::fs::read_to_string("/proc/self/mountinfo").context(|| "cannot read /proc/self/mountinfo")?;
+    let point = |line: &str| {
+        let (head, tail) = line.split_once(" - ")?;
+        let mut head = head.split(' ').skip(3);
+        let (root, point) = (head.next()?, head.next()?);
+        let fstype = tail.split(' ').next()?;
+        wanted(Fields { root, fstype }).then(|| unescape(point))
+    };
+    Ok(text.lines().filter_map(point).collect())
 }
 
 /// mountinfo writes space, tab, newline and backslash as `\040` and so on, proc_pid_mountinfo(5).
@@ -70,7 +88,7 @@ fn unescape(text: &str) -> PathBuf {
 /// Those of the mount calls.
 pub fn enter(root: &Root, plan: &RootPlan) -> Result<()> {
     if plan.no_pivot {
-        chroot(root)?;
+        chroot(root, plan)?;
     } else {
         pivot(root)?;
     }
@@ -105,12 +123,35 @@ fn pivot(root: &Root) -> Result<()> {
 }
 
 /// The older way, for a host root that cannot be pivoted: the new root is moved over `/`, then chroot(2).
-fn chroot(root: &Root) -> Result<()> {
+fn chroot(root: &Root, plan: &RootPlan) -> Result<()> {
     let host = mount::open_path(c"/").context(|| "cannot open the host's root")?;
+    // What is moved onto a shared mount, or taken off one, would be so on the host as well.
+    propagate(&host, libc::MS_SLAVE, Depth::One).context(|| "cannot cut off the host's root")?;
+    take_off_full_views(&plan.path)?;
     nix::unistd::fchdir(root.fd()).context(|| "cannot enter the root file system")?;
     mount::move_mount(root.fd(), host.as_fd()).context(|| "cannot move the root file system")?;
     nix::unistd::chroot(".").context(|| "cannot change the root")?;
     nix::unistd::chdir("/").context(|| "cannot enter the new root")
+}
+
+/// Takes off the host's mounts of procfs and sysfs, which stay in the mount namespace after a chroot. The kernel lets a
+/// user namespace mount one of its own, with nothing masked, as long as such a mount is anywhere to be seen.
+fn take_off_full_views(root: &Path) -> Result<()> {
+    for point in points(|fields| matches!(fields.fstype, "proc" | "sysfs") && fields.root == "/")? {
+        if point.starts_with(root) {
+            continue;
+        }
+        let title = || format!("cannot take off the host's {point:?}");
+        let path = c_path(&point)?;
+        match mount::open_path(&path) {
+            Ok(view) => propagate(&view, libc::MS_SLAVE, Depth::Recursive).context(title)?,
+            // It went with one that it was mounted on.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error).context(title),
+        }
+        mount::umount_detach(&path).context(title)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! From the runtime spec's mounts, devices and paths to a plan that init carries out without further thought.
 //! Everything that can be known to be wrong on the host is found here, before anything is made.
 
-use super::options::{self, Options};
+use super::options::{self, Extras, Options};
 use super::overlay::Overlay;
 use crate::error::{Context, Error, Kind, Result};
+use crate::report;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -45,6 +46,13 @@ pub struct MountPlan {
     pub options: Options,
 }
 
+impl MountPlan {
+    /// Whether it shows what is somewhere else already.
+    pub fn is_bind(&self) -> bool {
+        matches!(self.kind, MountKind::Bind { .. } | MountKind::BindInside { .. })
+    }
+}
+
 /// What is mounted.
 #[derive(Debug)]
 pub enum MountKind {
@@ -52,8 +60,11 @@ pub enum MountKind {
     Bind {
         /// Absolute path on the host.
         source: CString,
-        /// Decides what a missing destination is made as.
-        is_directory: bool,
+    },
+    /// A directory or file of the container's root, with what earlier entries have mounted there.
+    BindInside {
+        /// Path in the container.
+        source: PathBuf,
     },
     /// A new file system.
     New {
@@ -62,6 +73,8 @@ pub enum MountKind {
         /// What mountinfo shows as the source.
         source: Option<CString>,
     },
+    /// What an earlier entry has mounted there, changed; the file system as well where there are parameters.
+    Remount,
     /// The container's view of the cgroup hierarchies.
     Cgroup(Vec<CgroupView>),
 }
@@ -115,35 +128,135 @@ pub fn c_path(path: &Path) -> Result<CString> {
         .map_err(|_| Error::user(format!("path {path:?} holds a NUL byte")))
 }
 
-/// Plans one mount of the spec. `bundle` is where relative sources begin.
+/// Where paths of a bundle's config lead.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// Where relative sources begin.
+    pub bundle: &'a Path,
+    /// The root file system on the host. A path that begins with it means one in the container, as with runc.
+    pub root: &'a Path,
+}
+
+impl Places<'_> {
+    /// What an absolute path means in the container, if it leads into the root file system on the host.
+    fn inside(self, path: &Path) -> Option<PathBuf> {
+        let below = if self.root == Path::new("/") { None } else { path.strip_prefix(self.root).ok() };
+        below.map(|below| Path::new("/").join(below))
+    }
+}
+
+/// Plans one mount of the spec.
 ///
 /// # Errors
 /// For options that are not supported, and for a bind source that does not exist.
-pub fn mount(bundle: &Path, mount: &Mount) -> Result<MountPlan> {
-    let destination = clean(mount.destination());
-    if mount.destination().as_os_str().is_empty() || destination == Path::new("/") {
-        return Err(Error::user(format!("destination {:?} is not a path below /", mount.destination())));
+pub fn mount(places: Places<'_>, mount: &Mount) -> Result<MountPlan> {
+    if mount.destination().as_os_str().is_empty() {
+        return Err(Error::user("the destination is empty"));
     }
-    let options = options::parse(mount.options().as_deref().unwrap_or_default())?;
-    let kind = mount.typ().as_deref().unwrap_or_default();
-    let kind =
-        if options.bind.is_some() || kind == "bind" { bind(bundle, mount)? } else { new(kind, mount)? };
+    let destination = clean(mount.destination());
+    let destination = places.inside(&destination).unwrap_or(destination);
+    check_proc(&destination)?;
+    let mut options = options::parse(mount.options().as_deref().unwrap_or_default())?;
+    let fstype = mount.typ().as_deref().unwrap_or_default();
+    let is_bind = options.bind.is_some() || fstype == "bind";
+    let kind = if options.extras.remount {
+        MountKind::Remount
+    } else if is_bind {
+        bind(places, mount, options.extras)?
+    } else {
+        new(fstype, mount)?
+    };
+    check_extras(&options, &kind)?;
+    if is_bind {
+        drop_data(&mut options, mount);
+    }
     Ok(MountPlan { destination, kind, options })
 }
 
-fn bind(bundle: &Path, mount: &Mount) -> Result<MountKind> {
-    let Some(source) = mount.source() else { return Err(Error::user("a bind mount without a source")) };
-    let source = bundle.join(source);
-    let metadata = match std::fs::metadata(&source) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Error::new(Kind::User, format!("{:?} does not exist", source.display().to_string()))
-                .because(error)
-                .hint("create it, or correct the mount's source"));
+/// Files below /proc that something may be mounted on: what lxcfs provides, and what sandboxes of tests use. Anything
+/// else there could redirect the writes that podrun and later programs make to procfs (CVE-2019-16884).
+const PROC_TARGETS: &[&str] = &[
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/net/dev",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/uptime",
+];
+
+/// Whether something may be mounted at a path below /proc, by its name alone.
+pub fn is_proc_target(destination: &Path) -> bool {
+    PROC_TARGETS.iter().any(|path| destination == Path::new(path))
+}
+
+fn check_proc(destination: &Path) -> Result<()> {
+    let proc = Path::new("/proc");
+    if destination == proc || !destination.starts_with(proc) || is_proc_target(destination) {
+        return Ok(());
+    }
+    Err(Error::user("nothing may be mounted inside /proc")
+        .hint("mount it elsewhere; podrun hides paths with maskedPaths"))
+}
+
+/// Options that only some mounts can have.
+fn check_extras(options: &Options, kind: &MountKind) -> Result<()> {
+    let (extras, is_bind) =
+        (options.extras, matches!(kind, MountKind::Bind { .. } | MountKind::BindInside { .. }));
+    if extras.copy_up && !matches!(kind, MountKind::New { fstype, .. } if fstype.as_c_str() == c"tmpfs") {
+        return Err(Error::user("option \"tmpcopyup\" is for a new tmpfs alone"));
+    }
+    for (name, given) in [
+        ("copy-symlink", extras.copy_symlink),
+        ("src-nofollow", extras.source_nofollow),
+        ("dest-nofollow", extras.destination_nofollow),
+    ] {
+        if given && !is_bind {
+            return Err(Error::user(format!("option {name:?} is for a bind mount alone")));
         }
-        Err(error) => return Err(error).context_as(Kind::User, || format!("cannot use {source:?}")),
+    }
+    Ok(())
+}
+
+/// Takes parameters of a file system off a bind mount, which makes none. The kernel would ignore them, and so does every
+/// runtime; flags of a file system are given that way on purpose, the rest may be a mistake.
+fn drop_data(options: &mut Options, mount: &Mount) {
+    for parameter in std::mem::take(&mut options.parameters) {
+        if !options::is_superblock_flag(&parameter) {
+            let destination = mount.destination().display().to_string();
+            report::warn(&format!(
+                "mount at {destination:?}: option {parameter:?} means nothing to a bind mount and is ignored"
+            ));
+        }
+    }
+}
+
+fn bind(places: Places<'_>, mount: &Mount, extras: Extras) -> Result<MountKind> {
+    let Some(source) = mount.source().as_deref().filter(|source| !source.as_os_str().is_empty()) else {
+        return Err(Error::user("a bind mount without a source"));
     };
-    Ok(MountKind::Bind { source: c_path(&source)?, is_directory: metadata.is_dir() })
+    let source = places.bundle.join(source);
+    if let Some(source) = places.inside(&source) {
+        return Ok(MountKind::BindInside { source: clean(&source) });
+    }
+    let found = if extras.copy_symlink || extras.source_nofollow {
+        std::fs::symlink_metadata(&source)
+    } else {
+        std::fs::metadata(&source)
+    };
+    match found {
+        Ok(_) => Ok(MountKind::Bind { source: c_path(&source)? }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::new(Kind::User, format!("{:?} does not exist", source.display().to_string()))
+                .because(error)
+                .hint("create it, or correct the mount's source"))
+        }
+        Err(error) => Err(error).context_as(Kind::User, || format!("cannot use {source:?}")),
+    }
 }
 
 fn new(kind: &str, mount: &Mount) -> Result<MountKind> {
@@ -209,13 +322,15 @@ fn device(device: &LinuxDevice) -> Result<Device> {
             return Err(Error::user("type: \"a\" is for cgroup rules, not for a device file"));
         }
     };
-    let number = |value: i64, name: &str| {
-        u32::try_from(value).map_err(|_| Error::user(format!("{name}: {value} is no device number")))
+    // The kernel has 12 bits for the major number and 20 for the minor one.
+    let number = |value: i64, name: &str, bits: u32| match u32::try_from(value) {
+        Ok(number) if number >> bits == 0 => Ok(number),
+        _ => Err(Error::user(format!("{name}: {value} is no device number"))),
     };
     Ok(Device {
         path,
         kind,
-        number: (number(device.major(), "major")?, number(device.minor(), "minor")?),
+        number: (number(device.major(), "major", 12)?, number(device.minor(), "minor", 20)?),
         mode: device.file_mode().unwrap_or(0o666) & 0o7777,
         uid: device.uid().unwrap_or(0),
         gid: device.gid().unwrap_or(0),
@@ -254,9 +369,11 @@ mod tests {
         let devices = devices(&extra).unwrap();
         assert_eq!(devices.len(), 6);
         assert_eq!((devices[0].number, devices[0].mode), ((1, 5), 0o600));
-        let bad = r#"[{"path": "/dev/x", "type": "c", "major": -1, "minor": 5}]"#;
-        let bad: Vec<LinuxDevice> = serde_json::from_str(bad).unwrap();
-        assert!(super::devices(&bad).is_err());
+        for (major, minor) in [(-1, 5), (4096, 5), (1, 1 << 20)] {
+            let bad = serde_json::json!([{"path": "/dev/x", "type": "c", "major": major, "minor": minor}]);
+            let bad: Vec<LinuxDevice> = serde_json::from_value(bad).unwrap();
+            assert!(super::devices(&bad).is_err(), "{major}:{minor}");
+        }
     }
 
     #[test]
@@ -264,7 +381,26 @@ mod tests {
         let mount: Mount =
             serde_json::from_str(r#"{"destination": "/d", "source": "/no/such", "options": ["bind"]}"#)
                 .unwrap();
-        let error = super::mount(Path::new("/"), &mount).unwrap_err();
+        let places = Places { bundle: Path::new("/"), root: Path::new("/r") };
+        let error = super::mount(places, &mount).unwrap_err();
         assert!(error.to_string().starts_with("\"/no/such\" does not exist"), "{error}");
+    }
+
+    #[test]
+    fn paths_of_the_root_on_the_host_mean_those_of_the_container() {
+        let places = Places { bundle: Path::new("/b"), root: Path::new("/b/rootfs") };
+        let plan = |destination: &str, source: &str, options: &[&str]| {
+            let mount = serde_json::json!({"destination": destination, "source": source, "options": options});
+            super::mount(places, &serde_json::from_value(mount).unwrap())
+        };
+        let inside = plan("/b/rootfs/final", "rootfs/mnt/../x", &["rbind"]).unwrap();
+        assert_eq!(inside.destination, Path::new("/final"));
+        assert!(matches!(inside.kind, MountKind::BindInside { source } if source == Path::new("/x")));
+        assert_eq!(plan("/b/rootfs-2", "/", &["bind"]).unwrap().destination, Path::new("/b/rootfs-2"));
+        assert!(plan("/proc/self/../1", "/", &["bind"]).is_err());
+        assert!(plan("/proc/meminfo", "/", &["bind"]).is_ok());
+        assert!(plan("/x", "/", &["bind", "tmpcopyup"]).is_err());
+        let bind = plan("/x", "/", &["bind", "size=1", "sync"]).unwrap();
+        assert!(bind.options.parameters.is_empty());
     }
 }

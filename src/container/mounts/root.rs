@@ -4,13 +4,15 @@
 //! inside the root (openat2, RESOLVE_IN_ROOT) and from then on used by descriptor. No path string is used twice.
 
 use super::plan::c_path;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Result};
 use crate::sys::fs::{Resolve, open_in};
-use nix::sys::stat::{Mode, SFlag};
-use std::ffi::OsStr;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat, mknodat};
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 /// What a mount needs to be mounted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,23 +44,29 @@ impl Root {
         open_in(self.fd(), &relative, libc::O_PATH, 0, resolve)
     }
 
+    /// Likewise, but a symbolic link at the end of `path` is opened itself.
+    pub fn find_link(&self, path: &Path) -> io::Result<OwnedFd> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return self.find(path, Resolve::InRoot);
+        };
+        let parent = self.find(parent, Resolve::InRoot)?;
+        Ok(openat(&parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?)
+    }
+
     /// A descriptor of what is at `path`, opened with `flags`.
     pub fn open(&self, path: &Path, flags: i32) -> io::Result<OwnedFd> {
         let relative = c_path(below(path)).map_err(io::Error::other)?;
         open_in(self.fd(), &relative, flags, 0, Resolve::InRoot)
     }
 
-    /// An O_PATH descriptor of a mount's destination, which is made where it is missing.
+    /// An O_PATH descriptor of a mount's destination, which is made where it is missing, with its parents (mode 0755).
     ///
     /// # Errors
-    /// When a symbolic link on the way leads to nothing inside the root, and those of the system.
+    /// Those of the system.
     pub fn target(&self, path: &Path, target: Target) -> Result<OwnedFd> {
-        match target {
-            Target::Directory => self.make_directories(path),
-            Target::File => match self.find(path, Resolve::InRoot) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_file(path),
-                found => found.context(|| format!("cannot open {path:?} in the root file system")),
-            },
+        match self.find(path, Resolve::InRoot) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make(path, target),
+            found => found.context(|| format!("cannot open {path:?} in the root file system")),
         }
     }
 
@@ -67,58 +75,106 @@ impl Root {
     /// # Errors
     /// As [`Root::target`].
     pub fn make_directories(&self, path: &Path) -> Result<OwnedFd> {
-        let title = || format!("cannot open {path:?} in the root file system");
-        match (self.find(path, Resolve::InRoot), path.parent(), path.file_name()) {
-            (Err(error), Some(parent), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
-                let directory = self.make_directories(parent)?;
-                refuse_dangling_link(directory.as_fd(), name, path)?;
-                match nix::sys::stat::mkdirat(&directory, name, Mode::from_bits_truncate(0o755)) {
-                    Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
-                    Err(error) => {
-                        let made = Err(error).context(|| format!("cannot create directory {path:?}"));
-                        return made.map_err(read_only_hint);
-                    }
-                }
-                self.find(path, Resolve::InRoot).context(title)
-            }
-            (found, _, _) => found.context(title),
-        }
+        self.target(path, Target::Directory)
     }
 
-    fn make_file(&self, path: &Path) -> Result<OwnedFd> {
+    /// An O_PATH descriptor of what is at `path`, which is made where it is missing; a symbolic link at its end is opened
+    /// itself.
+    ///
+    /// # Errors
+    /// As [`Root::target`].
+    pub fn target_nofollow(&self, path: &Path, target: Target) -> Result<OwnedFd> {
+        let (parent, name) = self.parent(path)?;
+        open_or_make(parent.as_fd(), name, target).context(|| format!("cannot open {path:?} itself"))
+    }
+
+    /// The directory that `path` is in, made where it is missing, and the name in it.
+    ///
+    /// # Errors
+    /// As [`Root::target`], and when `path` is `/`.
+    pub fn parent<'a>(&self, path: &'a Path) -> Result<(OwnedFd, &'a OsStr)> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Error::user(format!("{path:?} is not a path of a file")));
         };
-        let directory = self.make_directories(parent)?;
-        refuse_dangling_link(directory.as_fd(), name, path)?;
-        match nix::sys::stat::mknodat(&directory, name, SFlag::S_IFREG, Mode::from_bits_truncate(0o644), 0) {
-            Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
-            Err(error) => {
-                return Err(error).context(|| format!("cannot create file {path:?}")).map_err(read_only_hint);
-            }
-        }
-        self.find(path, Resolve::InRoot).context(|| format!("cannot open {path:?} in the root file system"))
+        Ok((self.make_directories(parent)?, name))
     }
+
+    /// Goes to `path` name by name and makes what is missing. A symbolic link to nothing has what it names made, below
+    /// this root as all else: images have such links for what is to be mounted, /etc/resolv.conf before all.
+    fn make(&self, path: &Path, target: Target) -> Result<OwnedFd> {
+        let title = || format!("cannot create {path:?} in the root file system");
+        let mut links = 0;
+        let mut rest = names(path);
+        let mut walked = PathBuf::from("/");
+        let mut here = self.find(&walked, Resolve::InRoot).context(title)?;
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                walked.pop();
+                here = self.find(&walked, Resolve::InRoot).context(title)?;
+                continue;
+            }
+            let want = if rest.is_empty() { target } else { Target::Directory };
+            let found = open_or_make(here.as_fd(), &name, want).context(title).map_err(read_only_hint)?;
+            let Some(leads_to) = link(found.as_fd()).context(title)? else {
+                walked.push(name);
+                here = found;
+                continue;
+            };
+            links += 1;
+            if links > MOST_LINKS {
+                return Err(io::Error::from(nix::errno::Errno::ELOOP)).context(title);
+            }
+            if leads_to.is_absolute() {
+                walked = PathBuf::from("/");
+                here = self.find(&walked, Resolve::InRoot).context(title)?;
+            }
+            rest.extend(names(&leads_to));
+        }
+        Ok(here)
+    }
+}
+
+/// As many symbolic links as the kernel follows.
+const MOST_LINKS: usize = 40;
+
+/// The names of a path, the last one first.
+fn names(path: &Path) -> Vec<OsString> {
+    let names = path.components().rev().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    });
+    names.collect()
+}
+
+/// Opens what is called `name` in a directory, itself and not what it may lead to, and makes it first where it is missing.
+fn open_or_make(directory: BorrowedFd<'_>, name: &OsStr, target: Target) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    match openat(directory, name, flags, Mode::empty()) {
+        Err(Errno::ENOENT) => {}
+        found => return Ok(found?),
+    }
+    let made = match target {
+        Target::Directory => mkdirat(directory, name, Mode::from_bits_truncate(0o755)),
+        Target::File => mknodat(directory, name, SFlag::S_IFREG, Mode::from_bits_truncate(0o644), 0),
+    };
+    match made {
+        Ok(()) | Err(Errno::EEXIST) => Ok(openat(directory, name, flags, Mode::empty())?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where a symbolic link leads; `None` for anything else.
+fn link(fd: BorrowedFd<'_>) -> io::Result<Option<PathBuf>> {
+    if fstat(fd)?.st_mode & libc::S_IFMT != libc::S_IFLNK {
+        return Ok(None);
+    }
+    Ok(Some(readlinkat(fd, "")?.into()))
 }
 
 fn below(path: &Path) -> &Path {
     let relative = path.strip_prefix("/").unwrap_or(path);
     if relative.as_os_str().is_empty() { Path::new(".") } else { relative }
-}
-
-/// A name that is there and yet does not resolve is a link whose target the root has not got. Making that target
-/// would let an image choose where we write.
-fn refuse_dangling_link(directory: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<()> {
-    match nix::fcntl::readlinkat(directory, name) {
-        Ok(target) => Err(Error::new(
-            Kind::User,
-            format!(
-                "{path:?} is a symbolic link out of the root file system or to nothing in it: {target:?}"
-            ),
-        )
-        .hint("correct the image, or mount at the link's target")),
-        Err(_) => Ok(()),
-    }
 }
 
 fn read_only_hint(error: Error) -> Error {

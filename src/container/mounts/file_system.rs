@@ -1,0 +1,111 @@
+//! Making a file system, changing one that is mounted, and setting attributes of mounts: all by descriptor.
+
+use super::options::{Flags, Options};
+use crate::error::{Context, Error, Result};
+use crate::sys::mount::{self, Depth, FsContext, MountAttr};
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+/// A detached mount of a new file system, with the parameters and, as far as `flags` say, the attributes that the options
+/// name.
+///
+/// # Errors
+/// For a type or a parameter that the kernel does not know, in its words.
+pub fn new_fs(fstype: &CStr, source: Option<&CStr>, parameters: &[String], flags: Flags) -> Result<OwnedFd> {
+    let name = fstype.to_string_lossy();
+    let context = FsContext::open(fstype)
+        .context(|| format!("cannot use file system type {name}"))
+        .map_err(|error| error.hint("/proc/filesystems lists the types that this kernel has"))?;
+    let configured = (|| -> io::Result<OwnedFd> {
+        if let Some(source) = source {
+            context.set_string(c"source", source)?;
+        }
+        if flags.read_only() && !is_shared(fstype) {
+            context.set_flag(c"ro")?;
+        }
+        set_parameters(&context, parameters)?;
+        context.mount(flags.of_new().set)
+    })();
+    configured.map_err(|error| complain(context, error, &format!("cannot make a {name} file system")))
+}
+
+/// Gives new parameters to the file system that is mounted at `fd`.
+///
+/// # Errors
+/// As [`new_fs`].
+pub fn reconfigure(fd: BorrowedFd<'_>, parameters: &[String]) -> Result<()> {
+    let context = FsContext::pick(fd).context(|| "cannot take up the file system")?;
+    let configured = set_parameters(&context, parameters).and_then(|()| context.reconfigure());
+    configured.map_err(|error| complain(context, error, "cannot change the file system"))
+}
+
+/// File systems that are one for all who mount them in the same namespace: read-only is the mount, and not what others of
+/// a pod have mounted as well.
+fn is_shared(fstype: &CStr) -> bool {
+    [c"proc", c"sysfs", c"mqueue"].contains(&fstype)
+}
+
+fn set_parameters(context: &FsContext, parameters: &[String]) -> io::Result<()> {
+    for parameter in parameters {
+        let text = |text: &str| CString::new(text).map_err(io::Error::other);
+        match parameter.split_once('=') {
+            None => context.set_flag(&text(parameter)?)?,
+            Some((key, value)) => context.set_string(&text(key)?, &text(value)?)?,
+        }
+    }
+    Ok(())
+}
+
+fn complain(context: FsContext, error: io::Error, title: &str) -> Error {
+    let what = match context.complaint() {
+        Some(complaint) => format!("the kernel says {complaint:?}"),
+        None => title.to_owned(),
+    };
+    Error::host(what).because(error)
+}
+
+/// Sets attributes of a mount, if there are any to set.
+///
+/// # Errors
+/// Those of mount_setattr(2).
+pub fn set_attributes(fd: BorrowedFd<'_>, depth: Depth, attr: &MountAttr) -> Result<()> {
+    if *attr == MountAttr::default() {
+        return Ok(());
+    }
+    mount::mount_setattr(fd, depth, attr).context(|| "cannot set the mount's options")
+}
+
+/// Sets attributes of a mount that may have come, locked, from another user namespace. What is locked and not named stays;
+/// what is named to be otherwise is an error.
+///
+/// # Errors
+/// Those of mount_setattr(2).
+pub fn set_lockable(fd: BorrowedFd<'_>, attr: &MountAttr, flags: Flags) -> Result<()> {
+    let whole = set_attributes(fd, Depth::One, attr);
+    let Err(refusal) = whole else { return Ok(()) };
+    if refusal.errno() != Some(libc::EPERM) {
+        return Err(refusal);
+    }
+    let found = nix::sys::statfs::fstatfs(fd).context(|| "cannot stat the file system")?.flags();
+    let kept = if flags.contradicts(found.bits()) {
+        Err(refusal)
+    } else {
+        set_attributes(fd, Depth::One, &flags.of_locked())
+    };
+    kept.map_err(|error| {
+        error.hint("options of a mount of another user namespace can be added, not taken off")
+    })
+}
+
+/// Sets the propagation types that options name.
+///
+/// # Errors
+/// Those of mount_setattr(2).
+pub fn set_propagation(fd: BorrowedFd<'_>, options: &Options) -> Result<()> {
+    for (kind, depth) in &options.propagation {
+        let attr = MountAttr { propagation: *kind, ..MountAttr::default() };
+        mount::mount_setattr(fd, *depth, &attr).context(|| "cannot set the propagation")?;
+    }
+    Ok(())
+}
