@@ -1,14 +1,13 @@
 //! The life of pods as Kubernetes documents it, with real containers: init containers, sidecars, probes, hooks,
 //! termination, back-off, and all of that under another supervisor. `docs/conformance.md` tells which behaviour each shows.
 
+use crate::harness::diary::{DEAF, Diary, exec, notes, pod, probe, says, took, until_columns};
 use crate::harness::manifests::shell_pod;
-use crate::harness::runtime::path_text;
 use crate::harness::supervised::{Supervised, groups_of, slay};
-use crate::harness::{Case, Runtime, Test, case, machine, sources, within};
+use crate::harness::{Case, Test, case, machine, sources};
 use podrun::model::status::{ConditionKind, ContainerState, ContainerStatus, Phase};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 pub fn cases() -> Vec<Case> {
@@ -37,128 +36,9 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// What the pod's programs and hooks write with `/out/at LABEL`: seconds of the monotonic clock, in their order.
-struct Diary<'a>(&'a Test);
-
-const AT: &str = "#!/bin/sh\necho $1 $(cut -d' ' -f1 /proc/uptime) >>/out/diary\n";
-
-impl<'a> Diary<'a> {
-    /// An empty one, in the directory that [`pod`] mounts.
-    #[track_caller]
-    fn begin(t: &'a Test) -> Self {
-        t.directory("out");
-        let script = t.file("out/at", AT);
-        std::fs::set_permissions(script, PermissionsExt::from_mode(0o755)).expect("to make it a program");
-        Self(t)
-    }
-
-    /// All of it.
-    #[track_caller]
-    fn entries(&self) -> Vec<(String, f64)> {
-        let text = std::fs::read_to_string(self.0.path("out/diary")).unwrap_or_default();
-        let entry = |line: &str| {
-            let (label, time) = line.split_once(' ').expect("a label");
-            (label.to_owned(), time.parse().expect("seconds"))
-        };
-        text.lines().map(entry).collect()
-    }
-
-    #[track_caller]
-    fn labels(&self) -> Vec<String> {
-        self.entries().into_iter().map(|(label, _)| label).collect()
-    }
-
-    fn count(&self, label: &str) -> usize {
-        self.labels().iter().filter(|each| *each == label).count()
-    }
-
-    /// When that was written for the `nth` time, from 0, which may yet have to come.
-    #[track_caller]
-    fn at(&self, label: &str, nth: usize) -> f64 {
-        let found = || self.entries().into_iter().filter(|(each, _)| each == label).nth(nth);
-        let entry = within(20, found);
-        entry.unwrap_or_else(|| panic!("no entry {nth} of {label}: {:?}", self.entries())).1
-    }
-
-    /// Lets what waits for this file go on.
-    fn let_go(&self, file: &str) {
-        self.0.file(&format!("out/{file}"), "");
-    }
-
-    fn hold(&self, file: &str) {
-        std::fs::remove_file(self.0.path(&format!("out/{file}"))).expect("a file to remove");
-    }
-}
-
-/// Fails unless something took as long as it was to: 10 % of that, and what a busy machine needs.
-#[track_caller]
-fn took(what: &str, seconds: f64, asked: f64) {
-    let slack = 0.7 * f64::from(machine::slowness());
-    let range = asked * 0.9 - 0.02..=asked * 1.1 + slack;
-    assert!(range.contains(&seconds), "{what} took {seconds} s in place of {asked} s");
-}
-
-/// A pod `p` of shell scripts with init containers, and the diary's directory at /out.
-fn pod(t: &Test, policy: &str, init: &[(&str, &str)], containers: &[(&str, &str)]) -> Value {
-    let mut pod = shell_pod("p", policy, containers);
-    pod["spec"]["initContainers"] = shell_pod("p", policy, init)["spec"]["containers"].take();
-    pod["spec"]["volumes"] = json!([{"name": "out", "hostPath": {"path": path_text(&t.directory("out"))}}]);
-    for list in ["initContainers", "containers"] {
-        for container in pod["spec"][list].as_array_mut().expect("containers") {
-            container["volumeMounts"] = json!([{"name": "out", "mountPath": "/out"}]);
-        }
-    }
-    pod
-}
-
-fn exec(script: &str) -> Value {
-    json!({"exec": {"command": ["sh", "-c", script]}})
-}
-
-/// A probe that is asked each second and needs one answer.
-fn probe(action: Value) -> Value {
-    let mut probe = action;
-    (probe["periodSeconds"], probe["failureThreshold"]) = (json!(1), json!(1));
-    probe
-}
-
-/// READY, STATUS and RESTARTS of `pod list`; the last without how long ago.
-#[track_caller]
-fn columns(podrun: &Runtime) -> [String; 3] {
-    let table = podrun.run(&["pod", "list", "p"]).ok().stdout;
-    let line = table.lines().nth(1).unwrap_or_else(|| panic!("no pod: {table}"));
-    let words: Vec<&str> = line.split_whitespace().collect();
-    [1, 2, 3].map(|column| words[column].to_owned())
-}
-
-#[track_caller]
-fn until_columns(podrun: &Runtime, wanted: [&str; 3]) {
-    let mut last = None;
-    let reached = within(15, || {
-        last = Some(columns(podrun));
-        (last.as_ref().is_some_and(|it| it == &wanted.map(str::to_owned))).then_some(())
-    });
-    assert!(reached.is_some(), "it is {last:?} in place of {wanted:?}");
-}
-
-#[track_caller]
-fn says(pod: &Supervised<'_>, event: &str) {
-    let told = || pod.events().iter().any(|each| each.contains(event)).then_some(());
-    let found = within(10, told);
-    assert!(found.is_some(), "no event {event:?}: {:#?}", pod.events());
-}
-
 fn is_looping(container: &ContainerStatus) -> bool {
     matches!(&container.state, ContainerState::Waiting { reason, .. } if reason == "CrashLoopBackOff")
 }
-
-/// A script that notes its start under this name, and its stop signal, on which it ends.
-fn notes(name: &str) -> String {
-    format!("trap '/out/at {name}-stopped; exit 0' TERM; /out/at {name}; while :; do sleep 0.05; done")
-}
-
-/// A script that notes its stop signal and goes on.
-const DEAF: &str = "trap '/out/at signal' TERM; /out/at up; while :; do sleep 0.05; done";
 
 fn init_containers_run_in_order_and_are_retried(t: &Test) {
     let (podrun, diary) = (t.podrun_with_busybox(), Diary::begin(t));

@@ -44,6 +44,7 @@ mod security;
 mod shim;
 mod supervision;
 mod supervisor;
+mod timing;
 
 fn main() -> std::process::ExitCode {
     let cases = [
@@ -67,6 +68,7 @@ fn main() -> std::process::ExitCode {
         control::cases(),
         keeper::cases(),
         lifecycle::cases(),
+        timing::cases(),
         documented::cases(),
         manifest_pods::cases(),
         races::cases(),

@@ -32,6 +32,11 @@ pub fn measure_slowness() -> u32 {
     u32::try_from(ratio).map_or(50, |ratio| ratio.clamp(1, 50))
 }
 
+/// Whether the wall clock is the test's alone, as that of a virtual machine made for it: then `PODRUN_TEST_MAY_SET_CLOCK=1`.
+pub fn may_set_clock() -> bool {
+    std::env::var_os("PODRUN_TEST_MAY_SET_CLOCK").is_some_and(|value| value == "1")
+}
+
 /// Every condition that `expected-skips.txt` may name, and whether it holds here.
 pub fn conditions() -> Vec<(&'static str, bool)> {
     let raised = has_capability(CAP_SYS_RESOURCE);
@@ -40,6 +45,7 @@ pub fn conditions() -> Vec<(&'static str, bool)> {
         ("no-cap-sys-resource", !raised),
         ("cgroup-v1", !cgroups::is_pure_v2()),
         ("cgroup-v2", cgroups::is_pure_v2()),
+        ("shared-clock", !may_set_clock()),
         ("no-containerd", !has_package("containerd") || !has_package("ctr")),
         ("no-strace", !has_package("strace")),
         ("no-runc", !has_package("runc")),

@@ -12,6 +12,7 @@ pub mod case;
 pub mod cgroups;
 pub mod command;
 pub mod console;
+pub mod diary;
 pub mod disk;
 pub mod facts;
 pub mod leaks;

@@ -3,8 +3,8 @@
 //! The first crash is followed by a start at once, each further one by a wait twice as long as the last, counted from
 //! the end. A container that has run for long enough begins anew.
 
-use super::time::Moment;
-use super::{Now, Settings};
+use super::Now;
+use crate::model::backoff::BackoffTimes;
 use std::time::Duration;
 
 /// Shortest and longest time between two attempts to make what cannot be.
@@ -17,9 +17,9 @@ pub struct Backoff {
     /// The wait before the next start but one; zero before the first crash.
     pub delay: Duration,
     /// When it was last allowed to be made again.
-    pub restarted: Option<Moment>,
+    pub restarted: Option<Duration>,
     /// When it ended the last time.
-    pub finished: Option<Moment>,
+    pub finished: Option<Duration>,
 }
 
 /// How an end came about.
@@ -36,30 +36,25 @@ pub enum End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
     /// Then.
-    pub due: Moment,
+    pub due: Duration,
     /// So long after the end that counts; zero for at once.
     pub delay: Duration,
 }
 
 impl Backoff {
     /// It has ended now.
-    pub fn ended(&mut self, end: End, settings: &Settings, now: Now) -> Wait {
-        let this = Moment::now(now);
+    pub fn ended(&mut self, end: End, times: &BackoffTimes, now: Now) -> Wait {
+        let this = now.monotonic;
         let before = self.finished.replace(this);
         let since = if end == End::Crash { Some(this) } else { before };
         let at_once = Wait { due: this, delay: Duration::ZERO };
         let Some(since) = since else { return at_once };
-        let ran_well =
-            |restarted: Moment| since.clock.saturating_sub(restarted.clock) > settings.backoff_reset;
+        let ran_well = |restarted: Duration| since.saturating_sub(restarted) > times.reset;
         let anew = self.delay.is_zero() || self.restarted.is_none_or(ran_well);
-        let due = since.clock.saturating_add(self.delay).max(now.monotonic);
-        let wait = if anew || due == now.monotonic {
-            at_once
-        } else {
-            Wait { due: Moment::at(due, now), delay: self.delay }
-        };
-        self.delay = if anew { settings.backoff_base } else { self.delay.saturating_mul(2) };
-        self.delay = self.delay.min(settings.backoff_max);
+        let due = since.saturating_add(self.delay).max(now.monotonic);
+        let wait = if anew || due == now.monotonic { at_once } else { Wait { due, delay: self.delay } };
+        self.delay = if anew { times.base } else { self.delay.saturating_mul(2) };
+        self.delay = self.delay.min(times.max);
         self.restarted = Some(wait.due);
         wait
     }
@@ -71,8 +66,8 @@ pub fn retry_delay(failures: u32) -> Duration {
 }
 
 /// The same for an image that is not there: somebody has to bring it.
-pub fn pull_delay(failures: u32, settings: &Settings) -> Duration {
-    doubled(settings.backoff_base, failures).min(settings.backoff_max)
+pub fn pull_delay(failures: u32, times: &BackoffTimes) -> Duration {
+    doubled(times.base, failures).min(times.max)
 }
 
 fn doubled(first: Duration, failures: u32) -> Duration {

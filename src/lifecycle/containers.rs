@@ -18,9 +18,9 @@ use super::machine::Machine;
 use super::plan::Plan;
 use super::probes::Asking;
 use super::stop::Kill;
-use super::time::Moment;
 use super::{Action, Now, Outcome, phase};
 use crate::model::status::{ContainerState, ContainerStatus, EventKind, KillCause, Terminated};
+use std::time::Duration;
 
 /// Where a container is on its way. At most one process of it exists in each, and none in `Absent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct Container {
     /// Where it is.
     pub stage: Stage,
     /// When it is to be made, as soon as it is absent and its turn; none if it is not to be made.
-    pub due: Option<Moment>,
+    pub due: Option<Duration>,
     /// While it is being made: whether it is then started without another word.
     pub at_once: bool,
     /// What is being made or started is not what the manifest wants any more.
@@ -67,7 +67,9 @@ pub struct Container {
 #[derive(Debug)]
 pub struct Run {
     /// When it was started.
-    pub began: Moment,
+    pub began: Duration,
+    /// The same as the status says it: seconds since 1970 by what the wall clock showed then.
+    pub started_at: u64,
     /// Its postStart hook, while that works: until then it does not count as running.
     pub post_start: Option<Hook>,
     /// It is being stopped.
@@ -78,8 +80,8 @@ pub struct Run {
 
 impl Run {
     /// One that was started then.
-    pub fn new(began: Moment) -> Self {
-        Self { began, post_start: None, kill: None, probes: [Asking::default(); 3] }
+    pub fn new(began: Duration, started_at: u64) -> Self {
+        Self { began, started_at, post_start: None, kill: None, probes: [Asking::default(); 3] }
     }
 }
 
@@ -181,19 +183,19 @@ impl Machine {
         let (delay, reason, message) = if reason != "ErrImagePull" {
             (backoff::retry_delay(failures), reason, message)
         } else if failures == 1 {
-            (backoff::pull_delay(failures, &self.settings), reason, message)
+            (backoff::pull_delay(failures, &self.times), reason, message)
         } else {
             let image = self.status.container_at(index).map(|status| status.image.as_str());
             let words = format!("Back-off pulling image {:?}", image.unwrap_or_default());
             self.note(EventKind::Normal, "BackOff", Some(index), words.clone(), now);
-            let delay = backoff::pull_delay(failures, &self.settings);
+            let delay = backoff::pull_delay(failures, &self.times);
             (delay, "ImagePullBackOff", format!("{words}: ErrImagePull: {message}"))
         };
         self.wait_for(index, reason, Some(message));
-        self.schedule(index, Moment::after(delay, now));
+        self.schedule(index, now.after(delay));
     }
 
-    pub(super) fn schedule(&mut self, index: usize, due: Moment) {
+    pub(super) fn schedule(&mut self, index: usize, due: Duration) {
         self.containers[index].due = (!self.is_ending()).then_some(due);
     }
 
@@ -205,7 +207,7 @@ impl Machine {
         self.note(EventKind::Normal, "Started", Some(index), format!("Started container {name}"), now);
         let container = &mut self.containers[index];
         container.stage = Stage::Running;
-        container.run = Some(Run::new(Moment::now(now)));
+        container.run = Some(Run::new(now.monotonic, now.wall));
         if self.is_ending() || self.containers[index].stale {
             self.runs(index, now);
             self.kill_unwanted(index, now, out);
@@ -228,7 +230,7 @@ impl Machine {
     pub(super) fn runs(&mut self, index: usize, now: Now) {
         let Some(run) = &mut self.containers[index].run else { return };
         run.post_start = None;
-        let started_at = run.began.wall;
+        let started_at = run.started_at;
         if !self.edit(index).state.is_running() {
             change(self.edit(index), ContainerState::Running { started_at });
         }
@@ -274,7 +276,7 @@ impl Machine {
         let killed = run.as_ref().and_then(|run| run.kill.as_ref()).map(|kill| kill.cause);
         let status = self.edit(index);
         let began = match (&run, &status.state) {
-            (Some(run), _) => Some(run.began.wall),
+            (Some(run), _) => Some(run.started_at),
             (None, ContainerState::Running { started_at }) => Some(*started_at),
             _ => None,
         };
@@ -364,13 +366,13 @@ impl Machine {
         let wait = match killed {
             Some(KillCause::Changed) => {
                 container.backoff = Backoff::default();
-                container.due = Some(Moment::now(now));
+                container.due = Some(now.monotonic);
                 return true;
             }
             Some(KillCause::Liveness | KillCause::Startup) => {
-                container.backoff.ended(backoff::End::Stopped, &self.settings, now)
+                container.backoff.ended(backoff::End::Stopped, &self.times, now)
             }
-            _ => container.backoff.ended(backoff::End::Crash, &self.settings, now),
+            _ => container.backoff.ended(backoff::End::Crash, &self.times, now),
         };
         container.due = Some(wait.due);
         if wait.delay.is_zero() {

@@ -5,16 +5,16 @@
 
 use super::machine::Machine;
 use super::plan::Work;
-use super::time::Moment;
 use super::{Action, Now};
 use crate::model::probe::HookKind;
 use crate::model::status::{EventKind, KillCause};
+use std::time::Duration;
 
 /// A hook that works.
 #[derive(Debug, Clone, Copy)]
 pub struct Hook {
     /// When it is done by itself; none if the supervisor says when.
-    pub wake: Option<Moment>,
+    pub wake: Option<Duration>,
 }
 
 impl Hook {
@@ -22,7 +22,7 @@ impl Hook {
     pub fn begin(work: Work, now: Now) -> Self {
         let wake = match work {
             Work::Act => None,
-            Work::Sleep(time) => Some(Moment::after(time, now)),
+            Work::Sleep(time) => Some(now.after(time)),
         };
         Self { wake }
     }
@@ -54,7 +54,7 @@ impl Machine {
     pub(super) fn wake_hooks(&mut self, now: Now) {
         for index in 0..self.containers.len() {
             let hook = self.containers[index].run.as_ref().and_then(|run| run.post_start);
-            if hook.and_then(|hook| hook.wake).is_some_and(|wake| wake.clock <= now.monotonic) {
+            if hook.and_then(|hook| hook.wake).is_some_and(|wake| wake <= now.monotonic) {
                 self.runs(index, now);
             }
         }

@@ -3,9 +3,11 @@
 use super::containers::{Container, Exit, Stage};
 use super::phase;
 use super::plan::Plan;
+use super::resume::read;
 use super::stop::Stopping;
-use super::time::{EPOCH, Moment};
-use super::{Action, Event, Now, Settings, conditions, happenings};
+use super::{Action, Event, Now, conditions, happenings};
+use crate::model::backoff::BackoffTimes;
+use crate::model::ids::PodUid;
 use crate::model::podspec::{ContainerSpec, PodSpec, RestartPolicy, Role};
 use crate::model::status::{ContainerState, ContainerStatus, EventKind, KillCause, PodStatus};
 use std::time::Duration;
@@ -13,7 +15,8 @@ use std::time::Duration;
 /// A pod's rules and status.
 #[derive(Debug)]
 pub struct Machine {
-    pub(super) settings: Settings,
+    /// How long the waits between crashes are.
+    pub(super) times: BackoffTimes,
     /// `NAME_NAMESPACE(UID)`, for messages.
     pub(super) title: String,
     pub(super) status: PodStatus,
@@ -31,14 +34,14 @@ pub struct Machine {
     policy: RestartPolicy,
     grace: Duration,
     active_deadline: Option<Duration>,
-    started: Option<Moment>,
+    pub(super) started: Option<Duration>,
     sandbox: bool,
     ended: bool,
 }
 
 impl Machine {
     /// The machine of a pod of which nothing is made.
-    pub fn new(spec: &PodSpec, settings: Settings) -> Self {
+    pub fn new(spec: &PodSpec, uid: &PodUid) -> Self {
         let first = if spec.init_containers.is_empty() { "ContainerCreating" } else { "PodInitializing" };
         let of = |container: &ContainerSpec| ContainerStatus {
             state: ContainerState::Waiting { reason: first.to_owned(), message: None },
@@ -50,39 +53,40 @@ impl Machine {
             init.sidecar = spec.role(index) == Role::Sidecar;
         }
         status.qos_class = Some(spec.qos_class());
-        Self::with(spec, settings, status, Stage::Absent)
+        Self::with(spec, uid, status, Stage::Absent)
     }
 
     /// The machine of a pod whose supervisor is gone. Tell it for each container [`Event::Adopted`], followed by
     /// [`Event::Exited`] if its init is dead, or [`Event::Removed`]; until then it does nothing about that container.
-    pub fn resume(spec: &PodSpec, settings: Settings, status: PodStatus, now: Now) -> Self {
-        let mut machine = Self::with(spec, settings, status, Stage::Unknown);
-        let now = inside(now);
+    pub fn resume(spec: &PodSpec, uid: &PodUid, status: PodStatus, now: Now) -> Self {
+        let mut machine = Self::with(spec, uid, status, Stage::Unknown);
         machine.now = now.monotonic;
         machine.sandbox = true;
         machine.passed = machine.status.memory.passed.min(machine.init_count());
         machine.finishing = machine.status.memory.finishing;
-        machine.started = machine.status.started_at.map(|wall| Moment::of_wall(wall, now));
-        if let Some(since) = machine.status.stopping_since {
-            let grace = machine.status.stop_grace_seconds.unwrap_or(spec.termination_grace_period_seconds);
-            machine.stopping = Some(Stopping { end: Moment::of_wall(since.saturating_add(grace), now) });
+        let memory = &machine.status.memory;
+        let started = memory.started.map(read).filter(|_| machine.status.started_at.is_some());
+        machine.started = started.or(machine.status.started_at.and(Some(now.monotonic)));
+        if machine.status.stopping_since.is_some() {
+            let anew = || now.after(Duration::from_secs(spec.termination_grace_period_seconds));
+            machine.stopping = Some(Stopping { end: memory.stop_end.map_or_else(anew, read) });
         }
         for (container, memory) in machine.containers.iter_mut().zip(&machine.status.memory.containers) {
-            container.remember(memory, now);
+            container.remember(memory);
         }
         machine
     }
 
-    fn with(spec: &PodSpec, settings: Settings, status: PodStatus, stage: Stage) -> Self {
+    fn with(spec: &PodSpec, uid: &PodUid, status: PodStatus, stage: Stage) -> Self {
         let mut machine = Self {
-            title: format!("{}_{}({})", spec.name, spec.namespace, settings.uid),
-            settings,
+            title: format!("{}_{}({})", spec.name, spec.namespace, uid),
+            times: spec.backoff,
             containers: Plan::all(spec).into_iter().map(|plan| Container::new(plan, stage)).collect(),
             status,
             passed: 0,
             stopping: None,
             finishing: false,
-            now: EPOCH,
+            now: Duration::ZERO,
             changed: true,
             policy: spec.restart_policy,
             grace: Duration::ZERO,
@@ -98,6 +102,7 @@ impl Machine {
     /// Takes over what concerns the pod as a whole.
     fn go_by(&mut self, spec: &PodSpec) {
         self.grace = Duration::from_secs(spec.termination_grace_period_seconds);
+        self.times = spec.backoff;
         self.active_deadline = spec.active_deadline_seconds.map(Duration::from_secs);
     }
 
@@ -118,7 +123,7 @@ impl Machine {
         }
         let of_containers = (0..self.containers.len()).filter_map(|index| self.deadline_of(index));
         let of_pod = self.end_of_activity().filter(|_| !self.is_ending());
-        of_containers.chain(of_pod).min().map(|at| at.saturating_sub(EPOCH))
+        of_containers.chain(of_pod).min()
     }
 
     fn deadline_of(&self, index: usize) -> Option<Duration> {
@@ -128,13 +133,13 @@ impl Machine {
         let hook = run.and_then(|run| run.post_start).and_then(|hook| hook.wake);
         let kill = run.and_then(|run| run.kill.as_ref()).and_then(super::stop::Kill::deadline);
         let probe = run.and_then(super::containers::Run::next_probe);
-        let moments = [due, hook].into_iter().flatten().map(|moment| moment.clock);
+        let moments = [due, hook].into_iter().flatten();
         moments.chain(kill).chain(probe).min()
     }
 
     /// When `activeDeadlineSeconds` are over.
     fn end_of_activity(&self) -> Option<Duration> {
-        Some(self.started?.clock.saturating_add(self.active_deadline?))
+        Some(self.started?.saturating_add(self.active_deadline?))
     }
 
     /// Adds an event that the supervisor saw to the status, of the pod or of one container.
@@ -156,7 +161,6 @@ impl Machine {
     /// What an event leads to, to be done in this order.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
-        let now = inside(now);
         self.now = now.monotonic;
         if !self.ended {
             match event.index() {
@@ -281,14 +285,14 @@ impl Machine {
             return;
         }
         for container in self.containers.iter_mut().filter(|c| c.stage == Stage::Absent) {
-            container.due.get_or_insert(Moment::now(now));
+            container.due.get_or_insert(now.monotonic);
         }
     }
 
     fn start(&mut self, now: Now) {
         if !self.is_ending() && self.status.started_at.is_none() {
             self.status.started_at = Some(now.wall);
-            self.started = Some(Moment::now(now));
+            self.started = Some(now.monotonic);
             self.changed = true;
         }
     }
@@ -333,7 +337,7 @@ impl Machine {
             Stage::Making | Stage::Made | Stage::Starting => container.stale = true,
             Stage::Absent | Stage::Removing if container.due.is_some() => {
                 container.backoff = super::backoff::Backoff::default();
-                container.due = Some(Moment::now(now));
+                container.due = Some(now.monotonic);
             }
             _ => {}
         }
@@ -361,15 +365,10 @@ impl Machine {
     }
 
     /// The end of a grace period that begins now: the pod's, if that stops, else of this length, or as the manifest says.
-    pub(super) fn grace_end(&self, grace: Option<Duration>, now: Now) -> Moment {
+    pub(super) fn grace_end(&self, grace: Option<Duration>, now: Now) -> Duration {
         match &self.stopping {
             Some(stopping) => stopping.end,
-            None => Moment::after(grace.unwrap_or(self.grace), now),
+            None => now.after(grace.unwrap_or(self.grace)),
         }
     }
-}
-
-/// The time as it is reckoned in here.
-fn inside(now: Now) -> Now {
-    Now { monotonic: now.monotonic.saturating_add(EPOCH), ..now }
 }

@@ -15,7 +15,7 @@
 //! phase        the pod's phase, and how a container's end is told; conditions: its conditions
 //! summary      a status in the few words of `pod list`
 //! happenings   the bounded list of events that `describe` shows
-//! resume       going on where another supervisor left off; time: moments that outlive one
+//! resume       going on where another supervisor left off
 //! ```
 //!
 //! Invariants: no container has two processes at one time; none is made before its turn, and nothing while the pod
@@ -38,49 +38,29 @@ mod stop;
 mod summary;
 #[cfg(test)]
 mod tests;
-mod time;
 
 pub use conditions::refresh as refresh_conditions;
 pub use machine::Machine;
 pub use summary::Summary;
 
-use crate::model::ids::PodUid;
 use crate::model::podspec::PodSpec;
 use crate::model::probe::{HookKind, ProbeKind};
 use std::time::Duration;
 
-/// What the rules go by that no manifest says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The pod's uid, for messages.
-    pub uid: String,
-    /// The wait after the second crash in a row; the first is followed by a start at once. Each is twice the last.
-    pub backoff_base: Duration,
-    /// The longest wait after a crash.
-    pub backoff_max: Duration,
-    /// A container that has run longer than this begins anew.
-    pub backoff_reset: Duration,
-}
-
-impl Settings {
-    /// Kubernetes' own: 10 seconds to 5 minutes, forgotten after 10 minutes.
-    pub fn of(uid: &PodUid) -> Self {
-        Self {
-            uid: uid.to_string(),
-            backoff_base: Duration::from_secs(10),
-            backoff_max: Duration::from_secs(300),
-            backoff_reset: Duration::from_secs(600),
-        }
-    }
-}
-
 /// When an event is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// CLOCK_MONOTONIC: what deadlines are reckoned by.
+    /// CLOCK_MONOTONIC, which all supervisors of a pod have in common: what everything is reckoned by.
     pub monotonic: Duration,
-    /// Seconds since 1970: what the status says.
+    /// Seconds since 1970, for the status alone: somebody may set that clock at any time.
     pub wall: u64,
+}
+
+impl Now {
+    /// So much later by the monotonic clock.
+    fn after(self, time: Duration) -> Duration {
+        self.monotonic.saturating_add(time)
+    }
 }
 
 /// Something that happened. `index` counts [`PodSpec::all_containers`], `restart` the runs of a container: news of a run

@@ -7,7 +7,6 @@
 
 use super::containers::{Container, Stage};
 use super::machine::Machine;
-use super::time::Moment;
 use super::{Action, Now};
 use crate::model::podspec::Role;
 use crate::model::status::ContainerState;
@@ -52,7 +51,7 @@ impl Machine {
             } else if self.end_of(index).is_some() {
                 let reason = self.first_reason();
                 self.wait_for(index, reason, None);
-                self.containers[index].due = Some(Moment::now(now));
+                self.containers[index].due = Some(now.monotonic);
             }
         }
     }
@@ -79,7 +78,7 @@ impl Machine {
                 && match before.stage {
                     Stage::Making | Stage::Made | Stage::Starting | Stage::Unknown => true,
                     Stage::Running => before.run.as_ref().is_some_and(|run| run.post_start.is_some()),
-                    Stage::Absent => before.due.is_some_and(|due| due.clock <= now),
+                    Stage::Absent => before.due.is_some_and(|due| due <= now),
                     Stage::Removing => false,
                 }
         })
@@ -94,7 +93,7 @@ impl Machine {
                 && (self.stopping.is_some() || self.finishing || container.stale)
             {
                 container.stale = false;
-                self.schedule(index, Moment::now(now));
+                self.schedule(index, now.monotonic);
                 self.remove(index, out);
             }
         }
@@ -106,8 +105,7 @@ impl Machine {
                     out.push(Action::Start { index });
                 }
                 Stage::Absent
-                    if container.due.is_some_and(|due| due.clock <= now.monotonic)
-                        && self.may_make(index) =>
+                    if container.due.is_some_and(|due| due <= now.monotonic) && self.may_make(index) =>
                 {
                     self.make(index, out);
                 }

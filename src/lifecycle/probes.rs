@@ -89,7 +89,7 @@ impl Machine {
     fn arm(&mut self, index: usize, kind: ProbeKind, now: Now) {
         let container = &mut self.containers[index];
         if let (Some(timing), Some(run)) = (container.plan.probe(kind), &mut container.run) {
-            let due = run.began.clock.saturating_add(timing.initial_delay).max(now.monotonic);
+            let due = run.began.saturating_add(timing.initial_delay).max(now.monotonic);
             run.probes[kind as usize] = Asking { due: Some(due), ..Asking::default() };
         }
     }

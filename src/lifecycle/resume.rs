@@ -1,6 +1,7 @@
 //! Going on after a supervisor that was killed: what is written down for the next one, and what it makes of it.
 //!
-//! Waits, grace periods and deadlines are written as wall times and so go on by themselves. A hook that worked is begun
+//! Waits, grace periods and deadlines are written as moments of the monotonic clock, which is one and the same for every
+//! process until the next boot, and no pod outlives that: so they go on by themselves, whatever the wall clock does. A hook that worked is begun
 //! again (hooks are delivered at least once), a stop signal is sent again; what probes had found stays until they find
 //! otherwise.
 
@@ -9,36 +10,44 @@ use super::containers::{Container, Exit, Run, Stage};
 use super::hooks::Hook;
 use super::machine::Machine;
 use super::stop::{Kill, Step};
-use super::time::Moment;
 use super::{Action, Now, Signal};
 use crate::model::probe::HookKind;
 use crate::model::status::{ContainerMemory, ContainerState, KillMemory};
 use std::time::Duration;
 
+/// A moment as it is written down: in milliseconds, rounded up, lest a wait get shorter by being handed over.
+pub(super) fn written(moment: Duration) -> u64 {
+    u64::try_from(moment.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// What [`written`] wrote.
+pub(super) fn read(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
 impl Container {
     fn memory(&self) -> ContainerMemory {
-        let wall = |moment: Option<Moment>| moment.map(|moment| moment.wall);
         let run = self.run.as_ref();
         ContainerMemory {
             backoff_millis: u64::try_from(self.backoff.delay.as_millis()).unwrap_or(u64::MAX),
-            restarted_at: wall(self.backoff.restarted),
-            finished_at: wall(self.backoff.finished),
-            due_at: wall(self.due),
-            started_at: wall(run.map(|run| run.began)),
+            restarted: self.backoff.restarted.map(written),
+            finished: self.backoff.finished.map(written),
+            due: self.due.map(written),
+            began: run.map(|run| written(run.began)),
+            started_at: run.map(|run| run.started_at),
             post_start: run.is_some_and(|run| run.post_start.is_some()),
             kill: run.and_then(|run| run.kill.as_ref()).map(Kill::memory),
         }
     }
 
     /// Takes up what was remembered of one that nothing is known of yet.
-    pub(super) fn remember(&mut self, memory: &ContainerMemory, now: Now) {
-        let moment = |wall: Option<u64>| wall.map(|wall| Moment::of_wall(wall, now));
+    pub(super) fn remember(&mut self, memory: &ContainerMemory) {
         self.backoff = Backoff {
             delay: Duration::from_millis(memory.backoff_millis),
-            restarted: moment(memory.restarted_at),
-            finished: moment(memory.finished_at),
+            restarted: memory.restarted.map(read),
+            finished: memory.finished.map(read),
         };
-        self.due = moment(memory.due_at);
+        self.due = memory.due.map(read);
     }
 }
 
@@ -55,8 +64,13 @@ impl Machine {
                 self.changed = true;
             }
         }
-        if (memory.passed, memory.finishing) != (self.passed, self.finishing) {
-            (memory.passed, memory.finishing) = (self.passed, self.finishing);
+        let (passed, finishing) = (self.passed, self.finishing);
+        let (started, stop_end) =
+            (self.started.map(written), self.stopping.map(|stopping| written(stopping.end)));
+        let of_pod = (memory.passed, memory.finishing, memory.started, memory.stop_end);
+        if of_pod != (passed, finishing, started, stop_end) {
+            (memory.passed, memory.finishing, memory.started, memory.stop_end) =
+                (passed, finishing, started, stop_end);
             self.changed = true;
         }
     }
@@ -68,7 +82,7 @@ impl Machine {
             ContainerState::Running { .. } => self.ended(index, Exit::UNSEEN, now),
             ContainerState::Terminated(end) => self.wait_on(index, end.exit_code, now),
             ContainerState::Waiting { .. } => {
-                let due = self.containers[index].due.unwrap_or(Moment::now(now));
+                let due = self.containers[index].due.unwrap_or(now.monotonic);
                 self.schedule(index, due);
             }
         }
@@ -126,9 +140,9 @@ impl Machine {
             Some(ContainerState::Running { started_at }) => Some(*started_at),
             _ => memory.started_at,
         };
-        let began = seen.map_or(Moment::now(now), |wall| Moment::of_wall(wall, now));
+        let began = memory.began.map_or(now.monotonic, read);
         let container = &mut self.containers[index];
-        (container.stage, container.run) = (Stage::Running, Some(Run::new(began)));
+        (container.stage, container.run) = (Stage::Running, Some(Run::new(began, seen.unwrap_or(now.wall))));
         let hangs = memory.post_start || seen.is_none() && container.plan.post_start.is_some();
         if hangs && memory.kill.is_none() && !self.is_ending() {
             self.post_start(index, now, out);
@@ -150,15 +164,12 @@ impl Machine {
     }
 
     fn resume_kill(&mut self, index: usize, memory: &KillMemory, now: Now, out: &mut Vec<Action>) {
-        let end = Moment::of_wall(memory.until, now);
-        let end = self
-            .stopping
-            .map_or(end, |stopping| if stopping.end.clock < end.clock { stopping.end } else { end });
+        let end = self.stopping.map_or(Duration::MAX, |stopping| stopping.end).min(read(memory.until));
         let Container { plan, run: Some(run), .. } = &mut self.containers[index] else { return };
         run.forget_probes_but(crate::model::probe::ProbeKind::Readiness);
         let hook = plan.pre_stop.filter(|_| !memory.hook_done).map(|work| Hook::begin(work, now));
         let acts = hook.as_ref().is_some_and(Hook::acts);
-        let signaled = memory.signaled_at.map(|wall| Moment::of_wall(wall, now));
+        let signaled = memory.signaled.map(read);
         let step = match (hook, signaled) {
             (Some(hook), _) => Step::Hook(hook),
             (None, Some(at)) => Step::Signaled(at),
@@ -168,7 +179,7 @@ impl Machine {
         if acts {
             out.push(self.hook_action(index, HookKind::PreStop));
         } else if signaled.is_some() {
-            let over = end.clock <= now.monotonic;
+            let over = end <= now.monotonic;
             out.extend((!over).then_some(Action::Signal { index, signal: Signal::Stop }));
         }
         self.go_on_killing(index, now, out);

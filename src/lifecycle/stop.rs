@@ -11,7 +11,7 @@
 use super::containers::Container;
 use super::hooks::Hook;
 use super::machine::Machine;
-use super::time::Moment;
+use super::resume::written;
 use super::{Action, Now, Signal};
 use crate::model::podspec::{RestartPolicy, Role};
 use crate::model::probe::{HookKind, ProbeKind};
@@ -25,7 +25,7 @@ pub const MINIMUM: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy)]
 pub struct Stopping {
     /// The end of its grace period.
-    pub end: Moment,
+    pub end: Duration,
 }
 
 /// A container that is being stopped.
@@ -34,7 +34,7 @@ pub struct Kill {
     /// Why.
     pub cause: KillCause,
     /// The end of its grace period.
-    pub end: Moment,
+    pub end: Duration,
     /// How far it is.
     pub step: Step,
 }
@@ -47,7 +47,7 @@ pub enum Step {
     /// Others have to end first.
     Turn,
     /// It has its stop signal since then.
-    Signaled(Moment),
+    Signaled(Duration),
     /// It has had SIGKILL.
     Killed,
 }
@@ -55,11 +55,11 @@ pub enum Step {
 impl Kill {
     /// When something has to be done about it.
     pub fn deadline(&self) -> Option<Duration> {
-        let end = self.end.clock;
+        let end = self.end;
         match &self.step {
-            Step::Hook(hook) => Some(hook.wake.map_or(end, |wake| wake.clock.min(end))),
+            Step::Hook(hook) => Some(hook.wake.map_or(end, |wake| wake.min(end))),
             Step::Turn => Some(end),
-            Step::Signaled(at) => Some(end.max(at.clock.saturating_add(MINIMUM))),
+            Step::Signaled(at) => Some(end.max(at.saturating_add(MINIMUM))),
             Step::Killed => None,
         }
     }
@@ -68,10 +68,10 @@ impl Kill {
     pub fn memory(&self) -> KillMemory {
         KillMemory {
             cause: self.cause,
-            until: self.end.wall,
+            until: written(self.end),
             hook_done: !matches!(self.step, Step::Hook(_)),
-            signaled_at: match self.step {
-                Step::Signaled(at) => Some(at.wall),
+            signaled: match self.step {
+                Step::Signaled(at) => Some(written(at)),
                 _ => None,
             },
         }
@@ -87,15 +87,13 @@ impl Machine {
 
     pub(super) fn stop(&mut self, grace_seconds: u64, now: Now, out: &mut Vec<Action>) {
         self.changed = true;
-        let end = Moment::after(Duration::from_secs(grace_seconds), now);
+        let end = now.after(Duration::from_secs(grace_seconds));
         if let Some(stopping) = &mut self.stopping {
-            if end.clock < stopping.end.clock {
-                stopping.end = end;
-            }
-            let since = self.status.stopping_since.unwrap_or(now.wall);
-            let whole = now.wall.saturating_sub(since).saturating_add(grace_seconds);
-            let known = self.status.stop_grace_seconds.get_or_insert(whole);
-            *known = whole.min(*known);
+            let known = self.status.stop_grace_seconds.unwrap_or(grace_seconds);
+            let since = stopping.end.saturating_sub(Duration::from_secs(known));
+            let whole = now.monotonic.saturating_sub(since).as_secs().saturating_add(grace_seconds);
+            self.status.stop_grace_seconds = Some(whole.min(known));
+            stopping.end = stopping.end.min(end);
         } else {
             self.stopping = Some(Stopping { end });
             self.status.stopping_since = Some(now.wall);
@@ -105,7 +103,7 @@ impl Machine {
     }
 
     /// Stops all that is there, or shortens the stop that is under way; what is being made follows when it is made.
-    pub(super) fn end_all(&mut self, end: Moment, now: Now, out: &mut Vec<Action>) {
+    pub(super) fn end_all(&mut self, end: Duration, now: Now, out: &mut Vec<Action>) {
         for index in 0..self.containers.len() {
             self.containers[index].due = None;
             if self.containers[index].is_waiting_for_start() {
@@ -121,7 +119,7 @@ impl Machine {
         &mut self,
         index: usize,
         cause: KillCause,
-        end: Moment,
+        end: Duration,
         now: Now,
         out: &mut Vec<Action>,
     ) {
@@ -129,9 +127,7 @@ impl Machine {
         let Container { plan, run: Some(run), .. } = &mut self.containers[index] else { return };
         match &mut run.kill {
             Some(kill) => {
-                if end.clock < kill.end.clock {
-                    kill.end = end;
-                }
+                kill.end = kill.end.min(end);
                 if kill.cause != KillCause::Changed {
                     kill.cause = cause;
                 }
@@ -139,7 +135,7 @@ impl Machine {
             None => {
                 run.post_start = None;
                 run.forget_probes_but(ProbeKind::Readiness);
-                let immediate = end.clock <= now.monotonic;
+                let immediate = end <= now.monotonic;
                 let hook = plan.pre_stop.filter(|_| !immediate).map(|work| Hook::begin(work, now));
                 let acts = hook.as_ref().is_some_and(Hook::acts);
                 let step = hook.map_or(Step::Turn, Step::Hook);
@@ -150,7 +146,7 @@ impl Machine {
                 }
             }
         }
-        if end.clock <= now.monotonic {
+        if end <= now.monotonic {
             self.kill_now(index, out);
         }
         self.go_on_killing(index, now, out);
@@ -173,7 +169,7 @@ impl Machine {
             match &kill.step {
                 Step::Hook(_) if over => kill.step = Step::Turn,
                 Step::Turn if over || has_turn => {
-                    kill.step = Step::Signaled(Moment::now(now));
+                    kill.step = Step::Signaled(now.monotonic);
                     out.push(Action::Signal { index, signal: Signal::Stop });
                 }
                 Step::Signaled(_) if over => return self.kill_now(index, out),

@@ -5,6 +5,7 @@ use crate::manifest::field::Field;
 use crate::manifest::names;
 use crate::manifest::report::Report;
 use crate::manifest::volumes;
+use crate::model::backoff::BackoffTimes;
 use crate::model::ids::{PodName, PodNamespace};
 use crate::model::podspec::{ContainerSpec, PodSpec, RestartPolicy, Role};
 use std::collections::{BTreeMap, HashSet};
@@ -75,6 +76,7 @@ pub(super) fn build(
         containers,
         active_deadline_seconds,
         accepted_fields,
+        backoff: BackoffTimes::default(),
         ..PodSpec::new(name?, namespace?)
     })
 }

@@ -1,5 +1,6 @@
 //! Plain data that several layers share. No I/O.
 
+pub mod backoff;
 pub mod ids;
 pub mod image;
 pub mod podspec;

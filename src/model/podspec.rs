@@ -1,6 +1,7 @@
 //! A pod as a manifest asks for it, read, checked and with every default filled in: what the supervisor keeps and acts
 //! by. Field names are Kubernetes'.
 
+use crate::model::backoff::BackoffTimes;
 use crate::model::ids::{ContainerName, PodName, PodNamespace};
 use crate::model::probe::{Lifecycle, Probe, ProbeKind};
 use crate::model::sandbox::VolumeMount;
@@ -42,6 +43,9 @@ pub struct PodSpec {
     pub active_deadline_seconds: Option<u64>,
     /// Fields that only a cluster can honour and that the manifest sets, such as `spec.tolerations`.
     pub accepted_fields: Vec<String>,
+    /// Not of the manifest, but of the command that makes the pod.
+    #[serde(default)]
+    pub backoff: BackoffTimes,
 }
 
 /// `spec.restartPolicy`.
@@ -254,6 +258,7 @@ impl PodSpec {
             containers: Vec::new(),
             active_deadline_seconds: None,
             accepted_fields: Vec::new(),
+            backoff: BackoffTimes::default(),
         }
     }
 

@@ -89,7 +89,8 @@ impl ConditionKind {
     }
 }
 
-/// What the rules must know after a change of supervisors and nobody else needs to. Times are seconds since 1970.
+/// What the rules must know after a change of supervisors and nobody else needs to. Moments are milliseconds of
+/// CLOCK_MONOTONIC, which nobody can set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Memory {
@@ -97,6 +98,10 @@ pub struct Memory {
     pub passed: usize,
     /// All that matters has ended by itself, and the rest is being stopped.
     pub finishing: bool,
+    /// When the pod was told to start.
+    pub started: Option<u64>,
+    /// The end of the grace period of a pod that stops.
+    pub stop_end: Option<u64>,
     /// In the order of [`crate::model::podspec::PodSpec::all_containers`].
     pub containers: Vec<ContainerMemory>,
 }
@@ -108,12 +113,14 @@ pub struct ContainerMemory {
     /// The present wait between a crash and the next start, in milliseconds; 0 before the first.
     pub backoff_millis: u64,
     /// When it was last allowed to be made again.
-    pub restarted_at: Option<u64>,
+    pub restarted: Option<u64>,
     /// When it ended the last time.
-    pub finished_at: Option<u64>,
+    pub finished: Option<u64>,
     /// When it is to be made again.
-    pub due_at: Option<u64>,
+    pub due: Option<u64>,
     /// When its present process was started.
+    pub began: Option<u64>,
+    /// The same in seconds since 1970, for the status of one that does not count as running yet.
     pub started_at: Option<u64>,
     /// A postStart hook was begun and has not come to its end.
     pub post_start: bool,
@@ -121,7 +128,7 @@ pub struct ContainerMemory {
     pub kill: Option<KillMemory>,
 }
 
-/// What is remembered of a container that is being stopped.
+/// What is remembered of a container that is being stopped; moments as in [`Memory`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KillMemory {
@@ -132,7 +139,7 @@ pub struct KillMemory {
     /// Its preStop hook is done, or it has none.
     pub hook_done: bool,
     /// When it was sent its stop signal.
-    pub signaled_at: Option<u64>,
+    pub signaled: Option<u64>,
 }
 
 /// Why a container is stopped.

@@ -5,7 +5,7 @@
 //! ```
 
 use super::ending::End;
-use super::event_loop::Supervisor;
+use super::event_loop::{Supervisor, now};
 use super::last_words;
 use super::output::{self, Output, Place, TheirEnds};
 use super::poll::{Source, Trigger};
@@ -166,7 +166,7 @@ impl Supervisor {
 
     /// What the user should know of a container, as events: the supervisor has no terminal.
     fn pass_on(&mut self, index: usize, warnings: Vec<String>) {
-        let now = self.now();
+        let now = now();
         for warning in warnings {
             self.machine.note(EventKind::Warning, "Warning", Some(index), warning, now);
         }

@@ -29,7 +29,7 @@ use crate::model::podspec::PodSpec;
 use crate::model::status::EventKind;
 use crate::pod::{self, Held};
 use crate::report;
-use crate::sys::{memory, pidfd};
+use crate::sys::{clock, memory, pidfd};
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::collections::VecDeque;
@@ -69,8 +69,6 @@ pub struct Supervisor {
     pub(super) fault: Option<Kind>,
     /// Output of which there was more than was taken at once: an edge is not reported again.
     pub(super) more: Vec<(usize, Stream)>,
-    /// What [`Now::monotonic`] counts from.
-    began: Instant,
     /// Something was done since memory was last given back.
     acted: bool,
     /// The status has changed since it was last written.
@@ -95,8 +93,6 @@ pub struct Beginning {
     pub machine: Machine,
     /// The control socket, listening.
     pub listener: OwnedFd,
-    /// What [`Now::monotonic`] counts from.
-    pub began: Instant,
 }
 
 impl Supervisor {
@@ -105,7 +101,7 @@ impl Supervisor {
     /// # Errors
     /// When the kernel refuses a descriptor, or the pod has no directories.
     pub fn new(beginning: Beginning) -> Result<Self> {
-        let Beginning { identity, spec, held, keeper, machine, listener, began } = beginning;
+        let Beginning { identity, spec, held, keeper, machine, listener } = beginning;
         let members = spec.all_containers().map(|_| Member::default()).collect();
         let supervisor = Self {
             host: Host { layout: identity.layout.clone(), cgroups: CgroupManager::Cgroupfs },
@@ -135,18 +131,12 @@ impl Supervisor {
             machine,
             members,
             listener,
-            began,
         };
         supervisor.poll.add(&supervisor.signals, Source::Signal, Trigger::Level)?;
         supervisor.poll.add(&supervisor.listener, Source::Listener, Trigger::Level)?;
         supervisor.poll.add(&supervisor.keeper, Source::Keeper, Trigger::Level)?;
         supervisor.poll.add(&supervisor.attempts, Source::Attempts, Trigger::Level)?;
         Ok(supervisor)
-    }
-
-    /// The time, for the rules.
-    pub(super) fn now(&self) -> Now {
-        now(self.began)
     }
 
     /// Runs until the pod has ended, and hands the keeper back.
@@ -185,7 +175,7 @@ impl Supervisor {
 
     /// How long nothing will happen by itself.
     fn patience(&self) -> Option<Duration> {
-        let rules = self.machine.deadline().map(|deadline| deadline.saturating_sub(self.now().monotonic));
+        let rules = self.machine.deadline().map(|deadline| deadline.saturating_sub(now().monotonic));
         let ours = [self.later.next(), self.attempts.deadline()];
         let ours = ours.into_iter().flatten().map(|at| at.saturating_duration_since(Instant::now()));
         rules.into_iter().chain(ours).min()
@@ -206,7 +196,7 @@ impl Supervisor {
     /// Something went wrong that no container is to blame for.
     pub(super) fn complain(&mut self, message: &str) {
         report::warn(message);
-        let now = self.now();
+        let now = now();
         self.machine.note(EventKind::Warning, "SupervisorError", None, message.to_owned(), now);
     }
 
@@ -230,7 +220,7 @@ impl Supervisor {
     /// publishes.
     fn settle(&mut self) {
         loop {
-            let due = self.machine.deadline().is_some_and(|deadline| deadline <= self.now().monotonic);
+            let due = self.machine.deadline().is_some_and(|deadline| deadline <= now().monotonic);
             if due && !self.ended {
                 self.news.push_back(Event::Time);
             }
@@ -247,7 +237,7 @@ impl Supervisor {
 
     /// Tells the rules of one event, and does what they say.
     pub(super) fn tell(&mut self, event: Event) {
-        let now = self.now();
+        let now = now();
         for action in self.machine.handle(event, now) {
             self.act(action);
         }
@@ -279,7 +269,7 @@ impl Supervisor {
             Ok(()) => self.later.cancel(Task::Publish),
             Err(error) => {
                 if !self.later.has(Task::Publish) {
-                    let now = self.now();
+                    let now = now();
                     self.machine.note(EventKind::Warning, "StatusNotWritten", None, error.to_string(), now);
                 }
                 self.later.put_off(Task::Publish, Instant::now() + RETRY);
@@ -374,10 +364,10 @@ impl Supervisor {
     }
 }
 
-/// The time, counted from `began`.
-pub fn now(began: Instant) -> Now {
+/// The time, for the rules.
+pub fn now() -> Now {
     let wall = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO).as_secs();
-    Now { monotonic: began.elapsed(), wall }
+    Now { monotonic: clock::monotonic(), wall }
 }
 
 fn place(index: u32) -> usize {

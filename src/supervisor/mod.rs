@@ -42,7 +42,7 @@ mod sandbox;
 pub mod spawn;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::lifecycle::{Machine, Settings};
+use crate::lifecycle::Machine;
 use crate::pod::{self, Held, NamespaceKind};
 use crate::state::atomic;
 use crate::state::layout;
@@ -57,7 +57,7 @@ use spawn::{Birth, Identity};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often a supervisor that nobody has asked for anything yet looks whether its pod is still there.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
@@ -129,15 +129,13 @@ fn supervise(
         }
         Err(error) => return Err(error),
     };
-    let (spec, status, began) = (pod.pod().spec()?, pod.pod().status()?, Instant::now());
+    let (spec, status) = (pod.pod().spec()?, pod.pod().status()?);
     let is_new = status.is_none();
-    let settings = Settings::of(&identity.uid);
     let machine = match status {
-        None => Machine::new(&spec, settings),
-        Some(status) => Machine::resume(&spec, settings, status, now(began)),
+        None => Machine::new(&spec, &identity.uid),
+        Some(status) => Machine::resume(&spec, &identity.uid, status, now()),
     };
-    let mut supervisor =
-        Supervisor::new(Beginning { identity, spec, held: pod, keeper, machine, listener, began })?;
+    let mut supervisor = Supervisor::new(Beginning { identity, spec, held: pod, keeper, machine, listener })?;
     if !is_new {
         supervisor.adopt(held);
     }

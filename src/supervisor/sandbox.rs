@@ -1,7 +1,7 @@
 //! The two processes beside the supervisor: its keeper, and the pause that owns the pod's namespaces. Each is replaced
 //! when it dies; where that fails, it is tried again, and the apps go on.
 
-use super::event_loop::Supervisor;
+use super::event_loop::{Supervisor, now};
 use super::later::{RETRY, Task};
 use super::poll::{Source, Trigger};
 use super::spawn;
@@ -88,7 +88,7 @@ impl Supervisor {
             self.news.push_back(Event::SandboxChanged);
         } else {
             let message = "The pause process was gone; a new one owns the pod's namespaces".to_owned();
-            let now = self.now();
+            let now = now();
             self.machine.note(EventKind::Warning, "PauseRenewed", None, message, now);
         }
         Ok(())

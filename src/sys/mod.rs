@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub mod bpf;
+pub mod clock;
 pub mod clone;
 pub mod exec;
 pub mod fs;

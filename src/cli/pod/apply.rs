@@ -1,5 +1,6 @@
 //! `pod apply`
 
+use super::backoff::BackoffArgs;
 use super::manifests::{self, Reading};
 use super::remove::{self, How};
 use super::{collected_pods, make, pair, run};
@@ -32,6 +33,9 @@ pub struct ApplyArgs {
     /// Delete a pod that cannot be changed so, and make it anew
     #[arg(long)]
     pub replace: bool,
+    /// How soon crashed containers are started again.
+    #[command(flatten)]
+    pub backoff: BackoffArgs,
     /// Namespace of manifests that have none
     #[arg(short, long, value_name = "NS")]
     pub namespace: Option<PodNamespace>,
@@ -47,6 +51,7 @@ impl ApplyArgs {
         let reading = Reading {
             namespace: self.namespace.as_ref(),
             ignore_unsupported: self.ignore_unsupported,
+            backoff: self.backoff.times()?,
             ..Reading::default()
         };
         let manifests = manifests::read_all(&self.file, reading)?;
@@ -71,14 +76,16 @@ impl ApplyArgs {
         let title = || format!("cannot apply pod {:?}", manifest.spec.name.as_str());
         let mut pod = pod::open(&host.layout, &make::reference(manifest)).context(title)?;
         let old = manifest_pod(&pod).context(title)?;
-        match judge(&old, &manifest.spec) {
+        let backoff = self.backoff.over(old.backoff).context(title)?;
+        let wanted = PodSpec { backoff, ..manifest.spec.clone() };
+        match judge(&old, &wanted) {
             Err(_) if self.replace => return replace(host, &mut pod, manifest),
             Err(error) => return Err(error.hint(hint(&pod))),
             Ok(()) => {}
         }
-        let changed = !differences(&old, &manifest.spec)?.is_empty();
+        let changed = !differences(&old, &wanted)?.is_empty();
         if changed {
-            change(host, &pod, &old, manifest).context(title)?;
+            change(host, &pod, &old, &wanted, manifest).context(title)?;
         }
         let waits = |status: PodStatus| status.started_at.is_none() && status.stopping_since.is_none();
         // One that was only created, perhaps by a command that was killed, is started.
@@ -91,12 +98,12 @@ impl ApplyArgs {
 }
 
 /// Writes down what the pod is to be from now on, and tells its supervisor, if it still needs one.
-fn change(host: &Host, pod: &Pod, old: &PodSpec, manifest: &Manifest) -> Result<()> {
-    let images = old.all_containers().zip(manifest.spec.all_containers());
+fn change(host: &Host, pod: &Pod, old: &PodSpec, wanted: &PodSpec, manifest: &Manifest) -> Result<()> {
+    let images = old.all_containers().zip(wanted.all_containers());
     let renewed = images.filter(|(old, new)| old.image != new.image).map(|(_, new)| new);
     // Until the spec names them they are nobody's.
     let _lease = make::check_images(host, manifest, renewed)?;
-    pod.replace_manifest(pod::Manifest { spec: &manifest.spec, object: &manifest.object })?;
+    pod.replace_manifest(pod::Manifest { spec: wanted, object: &manifest.object })?;
     if pod.status()?.is_some_and(|status| status.has_ended()) {
         return Ok(());
     }
@@ -173,6 +180,7 @@ fn judge(old: &PodSpec, wanted: &PodSpec) -> Result<()> {
     }
     let mut allowed = old.clone();
     allowed.active_deadline_seconds = wanted.active_deadline_seconds;
+    allowed.backoff = wanted.backoff;
     allowed.labels.clone_from(&wanted.labels);
     allowed.annotations.clone_from(&wanted.annotations);
     let containers = allowed.init_containers.iter_mut().chain(&mut allowed.containers);

@@ -1,5 +1,6 @@
 //! `pod create`
 
+use super::backoff::BackoffArgs;
 use super::manifests::{self, Reading};
 use super::{collected_pods, make};
 use crate::cli::args::pod_name;
@@ -34,6 +35,9 @@ pub struct CreateArgs {
     /// Warn of fields of the manifest that are not supported yet, and go on
     #[arg(long, requires = "file")]
     pub ignore_unsupported: bool,
+    /// How soon crashed containers are started again.
+    #[command(flatten)]
+    pub backoff: BackoffArgs,
     /// Namespace of the name, and of manifests that have none
     #[arg(short, long, value_name = "NS")]
     pub namespace: Option<PodNamespace>,
@@ -97,6 +101,7 @@ impl CreateArgs {
         let reading = Reading {
             namespace: self.namespace.as_ref(),
             ignore_unsupported: self.ignore_unsupported,
+            backoff: self.backoff.times()?,
             ..Reading::default()
         };
         let manifests = manifests::read(file, reading)?;

@@ -73,8 +73,12 @@ impl DeleteArgs {
             let reference = |name: &PodName| PodRef { namespace: namespace.clone(), name: name.clone() };
             return Ok(self.pods.iter().map(reference).collect());
         };
-        let reading =
-            Reading { namespace: self.namespace.as_ref(), ignore_unsupported: true, names_only: true };
+        let reading = Reading {
+            namespace: self.namespace.as_ref(),
+            ignore_unsupported: true,
+            names_only: true,
+            ..Reading::default()
+        };
         Ok(manifests::read_all(file, reading)?.iter().map(super::make::reference).collect())
     }
 

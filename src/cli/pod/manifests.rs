@@ -2,6 +2,7 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::{self, Manifest, Options};
+use crate::model::backoff::BackoffTimes;
 use crate::model::ids::PodNamespace;
 use crate::report;
 use std::fs::File;
@@ -21,6 +22,8 @@ pub struct Reading<'a> {
     pub ignore_unsupported: bool,
     /// Nothing but the pods' names is wanted: no warnings.
     pub names_only: bool,
+    /// How soon containers that crash are started again.
+    pub backoff: BackoffTimes,
 }
 
 /// Reads the manifests in a file, or on stdin for `-`, and prints their warnings.
@@ -36,6 +39,7 @@ pub fn read(file: &Path, reading: Reading<'_>) -> Result<Vec<Manifest>> {
         if !reading.names_only {
             manifest.warnings.iter().for_each(|warning| report::warn(warning));
         }
+        manifest.spec.backoff = reading.backoff;
         if let Some(namespace) = reading.namespace {
             belong(manifest, namespace)?;
         }

@@ -4,6 +4,7 @@
 //! do is its supervisor's business, which commands ask and whose status they read.
 
 pub mod apply;
+pub mod backoff;
 pub mod choose;
 pub mod create;
 pub mod delete;

@@ -1,5 +1,6 @@
 //! `pod run`
 
+use super::backoff::BackoffArgs;
 use super::foreground::{End, Foreground};
 use super::manifests::{self, Reading};
 use super::remove::{self, How};
@@ -37,6 +38,9 @@ pub struct RunArgs {
     /// Warn of fields of the manifest that are not supported yet, and go on
     #[arg(long)]
     pub ignore_unsupported: bool,
+    /// How soon crashed containers are started again.
+    #[command(flatten)]
+    pub backoff: BackoffArgs,
     /// Namespace of manifests that have none
     #[arg(short, long, value_name = "NS")]
     pub namespace: Option<PodNamespace>,
@@ -52,6 +56,7 @@ impl RunArgs {
         let reading = Reading {
             namespace: self.namespace.as_ref(),
             ignore_unsupported: self.ignore_unsupported,
+            backoff: self.backoff.times()?,
             ..Reading::default()
         };
         let manifests = manifests::read(&self.file, reading)?;

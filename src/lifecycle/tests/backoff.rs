@@ -3,6 +3,7 @@
 use super::super::backoff::in_words;
 use super::simulation::*;
 use super::*;
+use crate::model::backoff::BackoffTimes;
 
 const UID: &str = "01234567-89ab-cdef-0123-456789abcdef";
 
@@ -73,13 +74,10 @@ fn waits_are_each_containers_own_and_hold_back_no_other() {
 
 #[test]
 fn shortened_settings() {
-    let settings = Settings {
-        backoff_base: Duration::from_millis(200),
-        backoff_max: Duration::from_millis(300),
-        backoff_reset: Duration::from_secs(1),
-        ..settings()
-    };
-    let mut machine = Machine::new(&pod(RestartPolicy::Always, 1), settings);
+    let millis = Duration::from_millis;
+    let backoff = BackoffTimes { base: millis(200), max: millis(300), reset: millis(1000) };
+    let spec = PodSpec { backoff, ..pod(RestartPolicy::Always, 1) };
+    let mut machine = Machine::new(&spec, &uid());
     machine.handle(Event::Create, at(0));
     machine.handle(made(0, 0), at(0));
     machine.handle(Event::Start, at(0));

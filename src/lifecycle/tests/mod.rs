@@ -11,6 +11,7 @@ mod stop;
 mod words;
 
 use super::*;
+use crate::model::ids::PodUid;
 use crate::model::podspec::{ContainerSpec, PodSpec, RestartPolicy};
 use crate::model::status::{ContainerState, EventKind, MOST_EVENTS, Phase, PodStatus};
 
@@ -23,12 +24,12 @@ fn pod(policy: RestartPolicy, count: usize) -> PodSpec {
     }
 }
 
-fn settings() -> Settings {
-    Settings::of(&"01234567-89ab-cdef-0123-456789abcdef".parse().unwrap())
+fn uid() -> PodUid {
+    "01234567-89ab-cdef-0123-456789abcdef".parse().unwrap()
 }
 
 fn new(policy: RestartPolicy, count: usize) -> Machine {
-    Machine::new(&pod(policy, count), settings())
+    Machine::new(&pod(policy, count), &uid())
 }
 
 /// Any moment; the wall clock shows seconds of it, from 1000 on.
@@ -346,7 +347,7 @@ fn somebody_else_may_remove_a_container() {
 /// What a new supervisor gets to read: the status goes through its text.
 fn resumed(machine: &Machine, policy: RestartPolicy, count: usize, now: Now) -> Machine {
     let text = serde_json::to_string(machine.status()).unwrap();
-    Machine::resume(&pod(policy, count), settings(), serde_json::from_str::<PodStatus>(&text).unwrap(), now)
+    Machine::resume(&pod(policy, count), &uid(), serde_json::from_str::<PodStatus>(&text).unwrap(), now)
 }
 
 fn adopted(restart: u32, started: bool) -> Event {

@@ -294,13 +294,13 @@ fn an_image_change_meets_a_container_on_its_way() {
     };
     let spec = pod_of(ALWAYS, vec![], vec![container("c0")]);
     // Being made, and waiting for the start: made anew.
-    let mut machine = Machine::new(&spec, settings());
+    let mut machine = Machine::new(&spec, &uid());
     machine.handle(Event::Create, at(0));
     assert_eq!(machine.handle(changed(&spec), at(0)), []);
     assert_eq!(machine.handle(made(0, 0), at(0)), [REMOVE]);
     assert_eq!(machine.handle(Event::Removed { index: 0 }, at(0)), [make(0, 1, false)]);
     // Being started: stopped as soon as it can hear.
-    let mut machine = Machine::new(&spec, settings());
+    let mut machine = Machine::new(&spec, &uid());
     machine.handle(Event::Start, at(0));
     assert_eq!(machine.handle(Event::Create, at(0)), [make(0, 0, true)]);
     machine.handle(made(0, 0), at(0));

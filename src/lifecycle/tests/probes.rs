@@ -170,7 +170,7 @@ fn what_probes_kill_is_held_back_by_the_end_before() {
 #[test]
 fn answers_that_come_late() {
     let app = ContainerSpec { liveness_probe: probe(0, 10, 1), ..container("app") };
-    let mut machine = Machine::new(&pod_of(ALWAYS, vec![], vec![app]), settings());
+    let mut machine = Machine::new(&pod_of(ALWAYS, vec![], vec![app]), &uid());
     let probe = |restart| Action::Probe { index: 0, restart, kind: ProbeKind::Liveness };
     let probed = |restart, result| Event::Probed { index: 0, restart, kind: ProbeKind::Liveness, result };
     machine.handle(Event::Create, at(0));

@@ -57,7 +57,7 @@ impl World {
     fn new(spec: PodSpec, dice: Dice) -> Self {
         let count = spec.all_containers().count();
         Self {
-            machine: Machine::new(&spec, settings()),
+            machine: Machine::new(&spec, &uid()),
             spec,
             dice,
             things: vec![Thing::Nothing; count],
@@ -149,8 +149,7 @@ impl World {
         if signal == Signal::Stop && self.stopping && self.spec.role(index) == Role::Sidecar {
             // One that was being stopped already keeps to its own grace period.
             let kill = self.machine.status().memory.containers[index].kill.as_ref();
-            let over =
-                self.now >= self.stop_end || kill.is_none_or(|kill| kill.until <= at(self.now).wall + 1);
+            let over = self.now >= self.stop_end || kill.is_none_or(|kill| kill.until <= self.now + 1);
             assert!(turn || over || self.signaled[index], "a sidecar before its turn");
         }
         (self.signaled[index], self.stopped_once[index]) = (true, true);
@@ -326,7 +325,7 @@ impl World {
         // What was only being made or removed is finished or given up by whoever comes next.
         let text = serde_json::to_string(self.machine.status()).unwrap();
         let status = serde_json::from_str(&text).unwrap();
-        self.machine = Machine::resume(&self.spec, settings(), status, at(self.now));
+        self.machine = Machine::resume(&self.spec, &uid(), status, at(self.now));
         for index in 0..count {
             let container_id = format!("uid.c{index}.{}", self.restarts[index].unwrap_or(0));
             let restart = self.restarts[index].unwrap_or(0);

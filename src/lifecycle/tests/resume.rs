@@ -7,16 +7,16 @@ use crate::model::probe::{HookKind, ProbeKind};
 const ALWAYS: RestartPolicy = RestartPolicy::Always;
 
 impl Simulation {
-    /// Another supervisor takes over; its clock begins at 0, as if it had been started `after` seconds later.
+    /// Another supervisor takes over `after` seconds later.
     fn change_supervisor(&mut self, after: u64) {
         let before = self.machine.status().clone();
         let text = serde_json::to_string(&before).unwrap();
         self.now += after * 1000;
         let status = serde_json::from_str(&text).unwrap();
-        self.machine = Machine::resume(&self.spec, settings(), status, at(self.now));
+        self.machine = Machine::resume(&self.spec, &uid(), status, at(self.now));
         for (index, container) in before.all_containers().enumerate() {
             let memory = &before.memory.containers[index];
-            let alive = memory.started_at.is_some();
+            let alive = memory.began.is_some();
             self.tell(if alive {
                 let container_id = container.container_id.clone().unwrap();
                 Event::Adopted { index, container_id, restart: container.restart_count, started: true }
@@ -29,8 +29,7 @@ impl Simulation {
 
 #[test]
 fn a_wait_goes_on_where_it_was() {
-    // What is written in whole seconds is taken up to a second later, never sooner.
-    for (after, start) in [(4, 11), (60, 60)] {
+    for (after, start) in [(4, 10), (60, 60)] {
         let mut pod = Simulation::started(pod_of(ALWAYS, vec![], vec![container("app")]));
         pod.exit("app", 1);
         pod.exit("app", 1);
@@ -131,7 +130,7 @@ fn a_kill_for_a_probe_goes_on() {
     pod.take_log();
     pod.change_supervisor(5);
     pod.until(35);
-    assert_eq!(pod.take_log(), ["5 TERM app", "31 KILL app", "31 start app", "31 Liveness app"]);
+    assert_eq!(pod.take_log(), ["5 TERM app", "30 KILL app", "30 start app", "30 Liveness app"]);
 }
 
 #[test]
@@ -162,20 +161,39 @@ fn deadlines_go_on() {
 }
 
 #[test]
-fn a_supervisors_clock_may_begin_anew() {
-    // One that counts from its own start: 0 is long after all that is remembered.
-    let app = ContainerSpec { liveness_probe: probe(0, 10, 1), ..container("app") };
-    let mut pod = Simulation::started(pod_of(ALWAYS, vec![], vec![app]));
-    pod.exit("app", 1);
-    pod.until(3000);
-    let status = pod.machine.status().clone();
-    let now = Now { monotonic: Duration::ZERO, wall: 4001 };
-    let mut machine = Machine::resume(&pod.spec, settings(), status, now);
-    let adopted = Event::Adopted { index: 0, container_id: "uid.c0.1".into(), restart: 1, started: true };
-    machine.handle(adopted, now);
-    // More than ten minutes of running: no wait.
-    machine.handle(exited(0, 1), now);
-    assert_eq!(machine.handle(Event::Removed { index: 0 }, now), [make(0, 2, true)]);
+fn the_wall_clock_may_be_set_meanwhile() {
+    // A day ahead, and back to 1970.
+    for wall in [90_000, 0] {
+        let now = |seconds| Now { monotonic: Duration::from_secs(seconds), wall };
+        let app = ContainerSpec { liveness_probe: probe(0, 10, 3), ..container("app") };
+        let spec = PodSpec { active_deadline_seconds: Some(100), ..pod_of(ALWAYS, vec![], vec![app]) };
+        let mut pod = Simulation::started(spec);
+        pod.exit("app", 1);
+        pod.exit("app", 1);
+        let status = pod.machine.status().clone();
+        let mut machine = Machine::resume(&pod.spec, &uid(), status, now(4));
+        assert_eq!(machine.handle(Event::Removed { index: 0 }, now(4)), []);
+        assert_eq!(machine.deadline(), Some(Duration::from_secs(10)), "the wait");
+        assert_eq!(machine.handle(Event::Time, now(10)), [make(0, 2, true)]);
+        machine.handle(made(0, 2), now(10));
+        machine.handle(Event::Started { index: 0 }, now(10));
+        let probed = |result| Event::Probed { index: 0, restart: 2, kind: ProbeKind::Liveness, result };
+        machine.handle(probed(ProbeResult::Success), now(11));
+        assert_eq!(machine.deadline(), Some(Duration::from_secs(20)), "the period");
+        let mut machine = Machine::resume(&pod.spec, &uid(), machine.status().clone(), now(15));
+        let adopted = Event::Adopted { index: 0, container_id: "uid.c0.2".into(), restart: 2, started: true };
+        machine.handle(adopted, now(15));
+        let state = &machine.status().containers[0].state;
+        assert_eq!(*state, ContainerState::Running { started_at: wall }, "as the wall clock had it");
+        machine.handle(probed(ProbeResult::Success), now(16));
+        let stopped = machine.handle(Event::Stop { grace_seconds: 30 }, now(16));
+        assert_eq!(stopped, [signal(0, Signal::Stop)]);
+        let before = Machine::resume(&pod.spec, &uid(), machine.status().clone(), at(20_000));
+        assert_eq!(before.status().deletion_timestamp(), Some(wall + 30));
+        assert_eq!(machine.deadline(), Some(Duration::from_secs(46)), "the grace period");
+        machine.handle(Event::Stop { grace_seconds: 20 }, now(20));
+        assert_eq!(machine.status().deletion_timestamp(), Some(wall + 24));
+    }
 }
 
 #[test]
@@ -186,7 +204,7 @@ fn a_status_without_a_memory_is_read() {
         value.as_object_mut().unwrap().remove(field).unwrap();
     }
     let status: PodStatus = serde_json::from_value(value).unwrap();
-    let mut machine = Machine::resume(&pod.spec, settings(), status, at(5000));
+    let mut machine = Machine::resume(&pod.spec, &uid(), status, at(5000));
     let id = "uid.c0.0".to_owned();
     assert_eq!(
         machine.handle(Event::Adopted { index: 0, container_id: id, restart: 0, started: true }, at(5000)),

@@ -72,7 +72,7 @@ impl Simulation {
     /// Created, not yet started.
     pub fn new(spec: PodSpec) -> Self {
         let mut simulation = Self {
-            machine: Machine::new(&spec, settings()),
+            machine: Machine::new(&spec, &uid()),
             spec,
             now: 0,
             log: vec![],
