@@ -6,6 +6,7 @@
     reason = "tests write plain files and start threads; nothing here clones raw"
 )]
 
+mod apply;
 mod bad_input;
 mod bad_state;
 mod config_destinations;
@@ -37,6 +38,7 @@ mod oci_lifecycle;
 mod pod_exec;
 mod pod_pause;
 mod pod_volumes;
+mod pod_watching;
 mod pods;
 mod races;
 mod robust;
@@ -68,6 +70,8 @@ fn main() -> std::process::ExitCode {
         control::cases(),
         keeper::cases(),
         lifecycle::cases(),
+        apply::cases(),
+        pod_watching::cases(),
         timing::cases(),
         documented::cases(),
         manifest_pods::cases(),

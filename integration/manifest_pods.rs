@@ -218,15 +218,15 @@ fn apply_creates_keeps_and_refuses(t: &Test) {
     assert_eq!(apply().ok().quietly().stdout, "pod/shop unchanged\n");
     let mut equal = pod.clone();
     equal["spec"]["dnsPolicy"] = json!("ClusterFirst");
-    equal["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
+    equal["spec"]["nodeName"] = json!("here");
     let out = podrun.run(&["pod", "apply", "-f", &t.manifest(&equal)]).ok();
     assert_eq!(out.stdout, "pod/shop unchanged\n", "what no node honours is no difference");
     let mut other = pod.clone();
     other["spec"]["containers"][0]["args"] = json!(["x"]);
-    other["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": "64Mi"}});
+    other["spec"]["hostname"] = json!("other");
     podrun.run(&["pod", "apply", "-f", &t.manifest(&other)]).refused(&[
         "spec.containers[0].args",
-        "spec.containers[0].resources.limits.memory",
+        "spec.hostname",
         "hint: delete it first: podrun pod delete shop",
     ]);
     assert_eq!(podrun.pod_state("shop")["id"], uid, "the pod is untouched");

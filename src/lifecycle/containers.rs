@@ -274,6 +274,7 @@ impl Machine {
     pub(super) fn ended(&mut self, index: usize, exit: Exit, now: Now) {
         let run = self.containers[index].run.take();
         let killed = run.as_ref().and_then(|run| run.kill.as_ref()).map(|kill| kill.cause);
+        let count = self.containers.len();
         let status = self.edit(index);
         let began = match (&run, &status.state) {
             (Some(run), _) => Some(run.started_at),
@@ -281,7 +282,7 @@ impl Machine {
             _ => None,
         };
         let mut end = phase::ended(exit.outcome, exit.oom_killed, began, now.wall);
-        end.message = exit.message.or(end.message);
+        end.message = exit.message.map(|message| share(message, count)).or(end.message);
         let exit_code = end.exit_code;
         let before = std::mem::replace(&mut status.state, ContainerState::Terminated(end));
         if let ContainerState::Terminated(end) = before.clone() {
@@ -326,6 +327,17 @@ impl Machine {
     }
 }
 
+/// A pod's termination messages together have 12 KiB at most, an equal share for each container, as the kubelet has it.
+fn share(mut message: String, containers: usize) -> String {
+    const MOST: usize = 12 * 1024;
+    let mut end = (MOST / containers.max(1)).min(message.len());
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.truncate(end);
+    message
+}
+
 /// How an init ended.
 #[derive(Debug)]
 pub struct Exit {
@@ -354,7 +366,7 @@ impl Machine {
     ) -> bool {
         let container = &mut self.containers[index];
         let wanted = match killed {
-            Some(KillCause::Changed) => true,
+            Some(cause) if cause.renews() => true,
             Some(KillCause::Liveness | KillCause::Startup) => {
                 super::restart::wanted_after_probe(&container.plan, exit_code)
             }
@@ -364,7 +376,7 @@ impl Machine {
             return false;
         }
         let wait = match killed {
-            Some(KillCause::Changed) => {
+            Some(cause) if cause.renews() => {
                 container.backoff = Backoff::default();
                 container.due = Some(now.monotonic);
                 return true;

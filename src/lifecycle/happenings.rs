@@ -18,9 +18,21 @@ pub fn add(
             && event.container.as_ref() == container
             && event.message == message
     });
-    let count = same.map_or(0, |position| events.remove(position).count).saturating_add(1);
+    let (count, first) = same.map_or((0, at), |position| {
+        let before = events.remove(position);
+        (before.count, before.first)
+    });
+    let count = count.saturating_add(1);
     if events.len() >= MOST_EVENTS {
         events.drain(..=events.len() - MOST_EVENTS);
     }
-    events.push(Event { at, count, kind, reason: reason.to_owned(), container: container.cloned(), message });
+    events.push(Event {
+        at,
+        first,
+        count,
+        kind,
+        reason: reason.to_owned(),
+        container: container.cloned(),
+        message,
+    });
 }

@@ -184,7 +184,7 @@ impl Machine {
                     self.begin_anew(now);
                 }
             }
-            Event::Update { spec } => self.update(&spec, now, out),
+            Event::Update { spec, resized } => self.update(&spec, &resized, now, out),
             Event::Stop { grace_seconds } => self.stop(grace_seconds, now, out),
             Event::Fail { reason, message, grace_seconds } => {
                 self.note(EventKind::Warning, &reason, None, message.clone(), now);
@@ -310,7 +310,7 @@ impl Machine {
     }
 
     /// Goes by another manifest of the same containers.
-    fn update(&mut self, spec: &PodSpec, now: Now, out: &mut Vec<Action>) {
+    fn update(&mut self, spec: &PodSpec, resized: &[usize], now: Now, out: &mut Vec<Action>) {
         self.go_by(spec);
         for index in 0..self.containers.len() {
             let (Some(wanted), Some(plan)) = (spec.container_at(index), Plan::of(spec, index)) else {
@@ -319,20 +319,22 @@ impl Machine {
             self.containers[index].plan = plan;
             if self.status.container_at(index).is_some_and(|status| status.image != wanted.image) {
                 self.edit(index).image.clone_from(&wanted.image);
-                self.renew(index, now, out);
+                self.renew(index, KillCause::Changed, now, out);
+            } else if resized.contains(&index) {
+                self.renew(index, KillCause::Resized, now, out);
             }
         }
     }
 
     /// Makes a container anew, as another one.
-    fn renew(&mut self, index: usize, now: Now, out: &mut Vec<Action>) {
+    fn renew(&mut self, index: usize, cause: KillCause, now: Now, out: &mut Vec<Action>) {
         let container = &mut self.containers[index];
         match container.stage {
             // What an init container does is not done twice.
             _ if container.plan.role == Role::Init && index < self.passed => {}
             Stage::Running if container.plan.role != Role::Init => {
                 let end = self.grace_end(None, now);
-                self.kill(index, KillCause::Changed, end, now, out);
+                self.kill(index, cause, end, now, out);
             }
             Stage::Making | Stage::Made | Stage::Starting => container.stale = true,
             Stage::Absent | Stage::Removing if container.due.is_some() => {

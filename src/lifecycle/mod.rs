@@ -155,10 +155,12 @@ pub enum Event {
     /// the pod begins with its first init container again, if its policy lets it.
     SandboxChanged,
     /// The manifest was changed where Kubernetes allows it: containers whose image is another are restarted with it,
-    /// and deadline and grace period are the new ones.
+    /// and deadline, grace period and back-off are the new ones.
     Update {
         /// The pod as it is wanted now, with the same containers.
         spec: Box<PodSpec>,
+        /// Containers that have to be made anew for their resources.
+        resized: Vec<usize>,
     },
     /// Stop. A later one can only shorten the time; 0 seconds kill at once.
     Stop {

@@ -128,7 +128,7 @@ impl Machine {
         match &mut run.kill {
             Some(kill) => {
                 kill.end = kill.end.min(end);
-                if kill.cause != KillCause::Changed {
+                if !kill.cause.renews() {
                     kill.cause = cause;
                 }
             }
@@ -215,11 +215,12 @@ impl Machine {
             KillCause::Liveness => "failed liveness probe",
             KillCause::Startup => "failed startup probe",
             KillCause::Changed => "definition changed",
+            KillCause::Resized => return format!("Container {name} resize requires restart"),
         };
         if plan.role != Role::App {
             return format!("Init container {name} {why}");
         }
-        let again = plan.policy != RestartPolicy::Never || cause == KillCause::Changed;
+        let again = plan.policy != RestartPolicy::Never || cause.renews();
         format!("Container {name} {why}{}", if again { ", will be restarted" } else { "" })
     }
 }

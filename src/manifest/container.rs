@@ -14,7 +14,7 @@ use crate::manifest::restart;
 use crate::manifest::security;
 use crate::manifest::volumes::{self, Volumes};
 use crate::model::image::ImageName;
-use crate::model::podspec::{ContainerSpec, ImagePullPolicy, Role, TerminationMessagePolicy};
+use crate::model::podspec::{ContainerSpec, ImagePullPolicy, RestartPolicy, Role, TerminationMessagePolicy};
 use crate::model::probe::ProbeKind;
 
 /// What a container must know of its pod.
@@ -24,8 +24,10 @@ pub(super) struct Pod<'a> {
     pub host_network: bool,
     /// Whether `spec.os` says for which system it is, and so which signals there are.
     pub has_os: bool,
-    /// `spec.terminationGracePeriodSeconds`, where it is sound.
-    pub grace_seconds: Option<u64>,
+    /// `spec.terminationGracePeriodSeconds`.
+    pub grace_seconds: u64,
+    /// `spec.restartPolicy`.
+    pub restart_policy: RestartPolicy,
     /// What it can mount.
     pub volumes: &'a Volumes,
     /// `spec.securityContext`.
@@ -49,12 +51,15 @@ pub(super) fn build(
     let liveness_probe = probe("livenessProbe", ProbeKind::Liveness);
     let readiness_probe = probe("readinessProbe", ProbeKind::Readiness);
     let lifecycle = hooks::build(&field.get("lifecycle"), &context, report);
+    let policy = restart_policy.unwrap_or(pod.restart_policy);
+    let resize_restarts = resources::resize(&field.get("resizePolicy"), role, policy, report);
     let plain = plain(field, pod, &variables, report)?;
     Some(ContainerSpec {
         ports: ports.specs,
         env: variables,
         restart_policy,
         restart_policy_rules,
+        resize_restarts,
         startup_probe,
         liveness_probe,
         readiness_probe,

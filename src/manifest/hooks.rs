@@ -74,8 +74,7 @@ fn hook(field: &Field<'_>, context: &Context<'_>, report: &mut Report<'_>) -> Op
 
 fn sleep(field: &Field<'_>, context: &Context<'_>, report: &mut Report<'_>) -> Option<Handler> {
     let seconds = field.get("seconds").int().unwrap_or_default();
-    // A faulty grace period is a fault of its own.
-    let grace_seconds = context.pod.grace_seconds?;
+    let grace_seconds = context.pod.grace_seconds;
     match u64::try_from(seconds) {
         Ok(seconds) if seconds <= grace_seconds => Some(Handler::Sleep { seconds }),
         _ => {

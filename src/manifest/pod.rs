@@ -38,24 +38,14 @@ pub(super) fn build(
         judge(&hostname, &names::dns_label(text), report);
     }
     let grace = spec.get("terminationGracePeriodSeconds");
-    let grace_seconds = u64::try_from(grace.int().unwrap_or(30)).ok();
-    if grace_seconds.is_none() {
-        report.wrong(
-            &grace.path,
-            format!("Invalid value: {}: must be greater than or equal to 0", shown(&grace)),
-        );
-    }
+    // As in Kubernetes, which takes what is negative for 1.
+    let grace_seconds = u64::try_from(grace.int().unwrap_or(30)).unwrap_or_else(|_| {
+        report.warn(&grace.path, "a negative grace period is taken for 1 second");
+        1
+    });
     let active_deadline_seconds = deadline(&spec.get("activeDeadlineSeconds"), report);
     let volumes = volumes::volumes(&spec.get("volumes"), report);
     let host_network = spec.get("hostNetwork").is_true();
-    let context = container::Pod {
-        host_network,
-        has_os: has_os(&spec.get("os"), report),
-        grace_seconds,
-        volumes: &volumes,
-        security: spec.get("securityContext"),
-    };
-    let (init_containers, containers) = containers(&spec, &context, report);
     let policies = [
         ("Always", RestartPolicy::Always),
         ("OnFailure", RestartPolicy::OnFailure),
@@ -63,6 +53,15 @@ pub(super) fn build(
     ];
     let restart_policy =
         choice(&spec.get("restartPolicy"), &policies, report).unwrap_or(RestartPolicy::Always);
+    let context = container::Pod {
+        host_network,
+        has_os: has_os(&spec.get("os"), report),
+        grace_seconds,
+        restart_policy,
+        volumes: &volumes,
+        security: spec.get("securityContext"),
+    };
+    let (init_containers, containers) = containers(&spec, &context, report);
     Some(PodSpec {
         labels,
         annotations,
@@ -70,7 +69,7 @@ pub(super) fn build(
         host_network,
         share_process_namespace: spec.get("shareProcessNamespace").is_true(),
         restart_policy,
-        termination_grace_period_seconds: grace_seconds?,
+        termination_grace_period_seconds: grace_seconds,
         volumes: volumes.specs,
         init_containers,
         containers,

@@ -1,9 +1,10 @@
 //! Limits and requests.
 
 use crate::manifest::field::Field;
+use crate::manifest::pod::{one_of, shown};
 use crate::manifest::report::Report;
 use crate::manifest::volumes::amount;
-use crate::model::podspec::{ResourceList, Resources};
+use crate::model::podspec::{ResizeRestarts, ResourceList, Resources, RestartPolicy, Role};
 use crate::model::quantity;
 
 /// Reads `resources`; a limit without a request is the request too, as in Kubernetes.
@@ -36,6 +37,41 @@ pub(super) fn build(field: &Field<'_>, report: &mut Report<'_>) -> Resources {
             memory_bytes: requests.memory_bytes.or(limits.memory_bytes),
         },
     }
+}
+
+/// Reads `resizePolicy`: which changes of resources make the container anew.
+pub(super) fn resize(
+    field: &Field<'_>,
+    role: Role,
+    policy: RestartPolicy,
+    report: &mut Report<'_>,
+) -> ResizeRestarts {
+    let mut restarts = ResizeRestarts::default();
+    let items = field.items();
+    if role == Role::Init && !items.is_empty() {
+        report.wrong(&field.path, "Invalid value: must not be set for init containers");
+    }
+    let mut seen = Vec::new();
+    for item in &items {
+        let name = item.get("resourceName");
+        let is_cpu = one_of(&name, &[("cpu", true), ("memory", false)], report);
+        if is_cpu.is_some() && seen.contains(&is_cpu) {
+            report.wrong(&name.path, format!("Duplicate value: {}", shown(&name)));
+        }
+        seen.push(is_cpu);
+        let field = item.get("restartPolicy");
+        let restart = one_of(&field, &[("NotRequired", false), ("RestartContainer", true)], report);
+        if restart == Some(true) && policy == RestartPolicy::Never && role != Role::Sidecar {
+            let why = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            report.wrong(&field.path, format!("Invalid value: {}: {why}", shown(&field)));
+        }
+        match is_cpu {
+            Some(true) => restarts.cpu |= restart == Some(true),
+            Some(false) => restarts.memory |= restart == Some(true),
+            None => {}
+        }
+    }
+    restarts
 }
 
 /// Reads one list. Nothing of something is as if it were not there, as it is for a kubelet.

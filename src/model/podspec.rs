@@ -110,6 +110,9 @@ pub struct ContainerSpec {
     pub working_dir: Option<String>,
     /// Limits and requests.
     pub resources: Resources,
+    /// Changes of resources that make the container anew.
+    #[serde(default)]
+    pub resize_restarts: ResizeRestarts,
     /// For information alone: every port is open within the pod.
     pub ports: Vec<ContainerPort>,
     /// Volumes of the pod to mount.
@@ -183,6 +186,17 @@ pub struct Resources {
     pub limits: ResourceList,
 }
 
+/// `resizePolicy`: whether a change of a resource makes the container anew (`RestartContainer`), or is brought to the one
+/// that runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResizeRestarts {
+    /// For `cpu`.
+    pub cpu: bool,
+    /// For `memory`.
+    pub memory: bool,
+}
+
 /// Amounts of what podrun can share out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -238,6 +252,18 @@ pub enum SeccompProfile {
     Unconfined,
     /// podrun's own.
     RuntimeDefault,
+}
+
+impl ContainerSpec {
+    /// Whether it is made anew for the resources of `other`, which is the same container as it is to be.
+    pub fn restarts_for(&self, other: &Self) -> bool {
+        let differ = |amount: fn(&ResourceList) -> Option<u64>| {
+            let (old, new) = (&self.resources, &other.resources);
+            amount(&old.limits) != amount(&new.limits) || amount(&old.requests) != amount(&new.requests)
+        };
+        self.resize_restarts.cpu && differ(|list| list.cpu_millis)
+            || self.resize_restarts.memory && differ(|list| list.memory_bytes)
+    }
 }
 
 impl PodSpec {
@@ -316,6 +342,7 @@ impl ContainerSpec {
             env: Vec::new(),
             working_dir: None,
             resources: Resources::default(),
+            resize_restarts: ResizeRestarts::default(),
             ports: Vec::new(),
             volume_mounts: Vec::new(),
             tty: false,

@@ -155,6 +155,15 @@ pub enum KillCause {
     PostStart,
     /// Its definition was changed.
     Changed,
+    /// Its resources were, for which it has to be made anew.
+    Resized,
+}
+
+impl KillCause {
+    /// Whether it is made anew whatever its policy says.
+    pub fn renews(self) -> bool {
+        matches!(self, Self::Changed | Self::Resized)
+    }
 }
 
 /// More events than this are forgotten, the oldest first.
@@ -248,6 +257,8 @@ pub struct Terminated {
 pub struct Event {
     /// When it happened last.
     pub at: u64,
+    /// When it happened for the first time.
+    pub first: u64,
     /// How often.
     pub count: u32,
     /// `Normal` or `Warning`.

@@ -2,6 +2,7 @@
 
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
+use crate::pod::Pod;
 use crate::pod::record::{PodKind, Record};
 use crate::pod::request::CreateRequest;
 use oci_spec::runtime::{LinuxCpu, LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources};
@@ -19,6 +20,19 @@ pub(super) fn make_cgroups(pod: &Cgroup, request: &CreateRequest) -> Result<Cgro
     let pause = pod.child(PAUSE_CGROUP);
     pause.create()?;
     Ok(pause)
+}
+
+impl Pod {
+    /// Gives the pod's group the limits of a request; one that it does not name stays as it is.
+    ///
+    /// # Errors
+    /// For a half-made pod, and what the kernel refuses.
+    pub fn limit(&self, request: &CreateRequest) -> Result<()> {
+        match resources(request)? {
+            Some(resources) => self.record()?.cgroup.apply(&resources),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The request's limits as the runtime spec writes them; `None` without any.

@@ -85,6 +85,20 @@ impl CreateRequest {
     }
 }
 
+impl CreateRequest {
+    /// The limits of both pods, the larger of each.
+    #[must_use]
+    pub fn loosest(&self, other: &Self) -> Self {
+        let larger = |one: Option<u64>, other: Option<u64>| one.zip(other).map(|(one, other)| one.max(other));
+        Self {
+            memory_bytes: larger(self.memory_bytes, other.memory_bytes),
+            cpu_millis: larger(self.cpu_millis, other.cpu_millis),
+            cpu_shares: larger(self.cpu_shares, other.cpu_shares),
+            ..self.clone()
+        }
+    }
+}
+
 /// The most that containers which run at one time have together, where each has some: an init container runs beside the
 /// sidecars before it, and the containers run beside all sidecars.
 fn most_at_once(spec: &PodSpec, amount: impl Fn(&Resources) -> Option<u64>) -> Option<u64> {

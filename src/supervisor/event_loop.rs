@@ -316,8 +316,9 @@ impl Supervisor {
         if spec.all_containers().count() != self.members.len() {
             return Err(Error::user("a pod that runs takes no more containers and loses none"));
         }
+        let resized = self.resize(&spec)?;
         self.spec = spec.clone();
-        self.news.push_back(Event::Update { spec: Box::new(spec) });
+        self.news.push_back(Event::Update { spec: Box::new(spec), resized });
         Ok(())
     }
 

@@ -12,6 +12,7 @@
 //! crew, ending, output the containers and their streams; last_words: what they leave when they end
 //! sandbox              replacing a keeper or a pause that died
 //! attempt, attend      running a probe or a hook once; which, and telling what came of it
+//! resize               other limits for containers that run
 //! runtime_spec         from a manifest and an image to the spec of a container
 //! outcome, adopt       how a container ended, whoever was its parent; going on after a supervisor that was killed
 //! ```
@@ -37,6 +38,7 @@ mod output;
 mod poll;
 pub mod reply;
 mod requests;
+mod resize;
 pub mod runtime_spec;
 mod sandbox;
 pub mod spawn;

@@ -9,9 +9,10 @@ use crate::container::Host;
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::Manifest;
 use crate::model::ids::PodNamespace;
-use crate::model::podspec::PodSpec;
+use crate::model::podspec::{PodSpec, Role};
 use crate::model::status::PodStatus;
 use crate::pod::{self, Pod, PodKind};
+use crate::report;
 use crate::supervisor::control::Request;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -19,8 +20,9 @@ use std::path::PathBuf;
 /// Make and start the pods of manifests, or change those that are there
 ///
 /// A pod that is there with an equal manifest is left as it is. As in Kubernetes little of a pod can be changed: a
-/// container with another image is made anew in its place, a deadline can be set or shortened, labels and annotations are
-/// free. Anything else is refused, naming what differs.
+/// container with another image is made anew in its place, other resources are brought to what runs (or as its
+/// resizePolicy says), a deadline can be set or shortened, tolerations can be added, labels and annotations are free.
+/// Anything else is refused, naming what differs.
 #[derive(Debug, PartialEq, clap::Args)]
 #[command(after_help = "Example:\n  podrun pod apply -f shop.yaml\n  podrun pod apply -f manifests/")]
 pub struct ApplyArgs {
@@ -78,12 +80,13 @@ impl ApplyArgs {
         let old = manifest_pod(&pod).context(title)?;
         let backoff = self.backoff.over(old.backoff).context(title)?;
         let wanted = PodSpec { backoff, ..manifest.spec.clone() };
-        match judge(&old, &wanted) {
+        let tolerations = tolerations(&pod.manifest().context(title)?, &manifest.object);
+        match judge(&old, &wanted).and(tolerations.clone().map_err(|why| invalid(&old, why))) {
             Err(_) if self.replace => return replace(host, &mut pod, manifest),
             Err(error) => return Err(error.hint(hint(&pod))),
-            Ok(()) => {}
+            Ok(_) => {}
         }
-        let changed = !differences(&old, &wanted)?.is_empty();
+        let changed = tolerations == Ok(Tolerations::Added) || !differences(&old, &wanted)?.is_empty();
         if changed {
             change(host, &pod, &old, &wanted, manifest).context(title)?;
         }
@@ -103,11 +106,19 @@ fn change(host: &Host, pod: &Pod, old: &PodSpec, wanted: &PodSpec, manifest: &Ma
     let renewed = images.filter(|(old, new)| old.image != new.image).map(|(_, new)| new);
     // Until the spec names them they are nobody's.
     let _lease = make::check_images(host, manifest, renewed)?;
+    let before = pod.manifest()?;
     pod.replace_manifest(pod::Manifest { spec: wanted, object: &manifest.object })?;
     if pod.status()?.is_some_and(|status| status.has_ended()) {
         return Ok(());
     }
-    pair::ask(host, pod, &Request::Update, None)
+    pair::ask(host, pod, &Request::Update, None).inspect_err(|_| {
+        // The kernel refused other resources: the pod is what it was.
+        let undone = pod.replace_manifest(pod::Manifest { spec: old, object: &before });
+        let told = undone.and_then(|()| pair::ask(host, pod, &Request::Update, None));
+        if let Err(error) = told {
+            report::warn(&error.to_string());
+        }
+    })
 }
 
 fn replace(host: &Host, pod: &mut Pod, manifest: &Manifest) -> Result<()> {
@@ -154,10 +165,13 @@ const FORBIDDEN: &str = "pod updates may not change fields other than `spec.cont
     `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing \
     tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
+fn invalid(pod: &PodSpec, what: impl std::fmt::Display) -> Error {
+    Error::user(format!("the Pod {:?} is invalid: {what}", pod.name.as_str()))
+}
+
 /// Refuses what a pod that is there cannot become.
 fn judge(old: &PodSpec, wanted: &PodSpec) -> Result<()> {
-    let invalid =
-        |what: String| Err(Error::user(format!("the Pod {:?} is invalid: {what}", old.name.as_str())));
+    let invalid = |what: String| Err(invalid(old, what));
     for (field, old, wanted) in [
         ("initContainers", &old.init_containers, &wanted.init_containers),
         ("containers", &old.containers, &wanted.containers),
@@ -178,17 +192,78 @@ fn judge(old: &PodSpec, wanted: &PodSpec) -> Result<()> {
         }
         _ => {}
     }
+    judge_resources(old, wanted).or_else(invalid)?;
     let mut allowed = old.clone();
     allowed.active_deadline_seconds = wanted.active_deadline_seconds;
     allowed.backoff = wanted.backoff;
     allowed.labels.clone_from(&wanted.labels);
     allowed.annotations.clone_from(&wanted.annotations);
     let containers = allowed.init_containers.iter_mut().chain(&mut allowed.containers);
-    containers.zip(wanted.all_containers()).for_each(|(old, new)| old.image.clone_from(&new.image));
+    for (index, (old, new)) in containers.zip(wanted.all_containers()).enumerate() {
+        old.image.clone_from(&new.image);
+        if wanted.role(index) != Role::Init {
+            old.resources = new.resources;
+        }
+    }
     match differences(&allowed, wanted)?.as_slice() {
         [] => Ok(()),
         places => invalid(format!("spec: Forbidden: {FORBIDDEN}; these differ: {}", places.join(", "))),
     }
+}
+
+/// Refuses what no resize can do, in Kubernetes' words.
+fn judge_resources(old: &PodSpec, wanted: &PodSpec) -> Result<(), String> {
+    let inits = old.init_containers.len();
+    for (index, (old, new)) in old.all_containers().zip(wanted.all_containers()).enumerate() {
+        let place = match index.checked_sub(inits) {
+            None => format!("spec.initContainers[{index}]"),
+            Some(index) => format!("spec.containers[{index}]"),
+        };
+        let (old, new) = (&old.resources, &new.resources);
+        for (field, old, new) in
+            [("limits", &old.limits, &new.limits), ("requests", &old.requests, &new.requests)]
+        {
+            let removed = |old: Option<u64>, new: Option<u64>| old.is_some() && new.is_none();
+            if removed(old.cpu_millis, new.cpu_millis) || removed(old.memory_bytes, new.memory_bytes) {
+                return Err(format!(
+                    "{place}.resources.{field}: Forbidden: resource {field} cannot be removed"
+                ));
+            }
+        }
+    }
+    let class = wanted.qos_class();
+    if old.qos_class() == class {
+        return Ok(());
+    }
+    Err(format!("spec: Invalid value: \"{class:?}\": Pod QOS Class may not change as a result of resizing"))
+}
+
+/// What becomes of a pod's tolerations, which are a cluster's business.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Tolerations {
+    Same,
+    /// Also where one holds for another time.
+    Added,
+}
+
+/// Tolerations may be added; those that are there stay, but for their time.
+fn tolerations(old: &Value, wanted: &Value) -> Result<Tolerations, &'static str> {
+    let list = |object: &Value| object["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
+    let (old, wanted) = (list(old), list(wanted));
+    let untimed = |toleration: &Value| {
+        let mut toleration = toleration.clone();
+        if let Some(fields) = toleration.as_object_mut() {
+            fields.remove("tolerationSeconds");
+        }
+        toleration
+    };
+    let stays = |one: &Value| wanted.iter().any(|other| untimed(other) == untimed(one));
+    if !old.iter().all(stays) {
+        return Err(
+            "spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds",
+        );
+    }
+    Ok(if old == wanted { Tolerations::Same } else { Tolerations::Added })
 }
 
 /// Where two pods differ, by the paths of the fields in a manifest. What is a cluster's business alone does not count.
@@ -212,6 +287,7 @@ fn written(path: &str) -> String {
         ("memoryBytes", "memory"),
         (".security.", ".securityContext."),
         (".source", ""),
+        ("resizeRestarts", "resizePolicy"),
     ];
     let path = names.into_iter().fold(path.to_owned(), |path, (ours, theirs)| path.replace(ours, theirs));
     format!("{parent}.{path}")
@@ -242,6 +318,20 @@ fn compare(path: String, one: &Value, other: &Value, places: &mut Vec<String>) {
 mod tests {
     use super::*;
     use crate::cli::pod::samples;
+
+    #[test]
+    fn tolerations_are_only_added() {
+        let with = |list: &str| serde_json::json!({"spec": {"tolerations": serde_json::from_str::<Value>(list).unwrap()}});
+        let one = with(r#"[{"key": "a", "tolerationSeconds": 5}]"#);
+        assert_eq!(tolerations(&one, &one), Ok(Tolerations::Same));
+        assert_eq!(tolerations(&with("null"), &serde_json::json!({"spec": {}})), Ok(Tolerations::Same));
+        for more in [r#"[{"key": "b"}, {"key": "a", "tolerationSeconds": 5}]"#, r#"[{"key": "a"}]"#] {
+            assert_eq!(tolerations(&one, &with(more)), Ok(Tolerations::Added));
+        }
+        for other in ["null", r#"[{"key": "b"}]"#] {
+            assert!(tolerations(&one, &with(other)).is_err());
+        }
+    }
 
     #[test]
     fn differences_are_named_by_their_place() {
@@ -294,6 +384,36 @@ mod tests {
             text.ends_with("spec.containers: Forbidden: pod updates may not add or remove containers"),
             "{text}"
         );
+        let resized = |limit: Option<u64>, request: u64| {
+            let mut pod = old.clone();
+            pod.containers[0].resources.limits.memory_bytes = limit;
+            pod.containers[0].resources.requests.memory_bytes = Some(request);
+            pod
+        };
+        assert!(judge(&resized(Some(9), 5), &resized(Some(7), 6)).is_ok());
+        assert!(judge(&resized(None, 5), &resized(Some(7), 6)).is_ok());
+        for (old, new, says) in [
+            (
+                resized(Some(9), 5),
+                resized(None, 5),
+                "spec.containers[0].resources.limits: Forbidden: resource limits",
+            ),
+            (
+                old.clone(),
+                resized(None, 5),
+                "spec: Invalid value: \"Burstable\": Pod QOS Class may not change",
+            ),
+        ] {
+            let error = judge(&old, &new).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+        // Init containers that are no sidecars have no resources to be resized.
+        let with_init = |bytes| PodSpec {
+            init_containers: vec![resized(None, bytes).containers.remove(0)],
+            ..old.clone()
+        };
+        let error = judge(&with_init(5), &with_init(6)).unwrap_err().to_string();
+        assert!(error.ends_with("these differ: spec.initContainers[0].resources.requests.memory"), "{error}");
         let limited = PodSpec { active_deadline_seconds: Some(5), ..old.clone() };
         assert!(judge(&limited, &PodSpec { active_deadline_seconds: Some(4), ..old.clone() }).is_ok());
         assert!(judge(&limited, &PodSpec { active_deadline_seconds: Some(6), ..old.clone() }).is_err());

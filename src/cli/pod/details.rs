@@ -145,12 +145,15 @@ pub fn quantity(bytes: u64) -> String {
     format!("{}{name}", bytes >> shift)
 }
 
-/// The events as a table; the oldest first, as kubectl shows them.
+/// The events as a table, the oldest first, counted as kubectl does: `5s (x3 over 2m)`.
 pub fn events(events: &[Event], now: u64) -> Table {
     let mut table = Table::new(&["AGE", "TYPE", "REASON", "MESSAGE"]);
     for event in events {
         let age = time::age(now.saturating_sub(event.at));
-        let age = if event.count > 1 { format!("{age} (x{})", event.count) } else { age };
+        let age = match event.count {
+            0 | 1 => age,
+            count => format!("{age} (x{count} over {})", time::age(now.saturating_sub(event.first))),
+        };
         let message = match &event.container {
             Some(container) => format!("{container}: {}", event.message),
             None => event.message.clone(),
@@ -212,7 +215,8 @@ mod tests {
     #[test]
     fn events_are_counted() {
         let event = Event {
-            at: 5,
+            at: 60,
+            first: 5,
             count: 3,
             kind: EventKind::Warning,
             reason: "BackOff".into(),
@@ -220,6 +224,9 @@ mod tests {
             message: "it ends again and again".into(),
         };
         let text = events(&[event], 65).whole();
-        assert_eq!(text.lines().last(), Some("60s (x3)   Warning   BackOff   app: it ends again and again"));
+        assert_eq!(
+            text.lines().last(),
+            Some("5s (x3 over 60s)   Warning   BackOff   app: it ends again and again")
+        );
     }
 }

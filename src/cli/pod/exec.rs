@@ -38,7 +38,7 @@ pub struct ExecArgs {
     #[arg(short, long, value_name = "NS", default_value = "default")]
     pub namespace: PodNamespace,
     /// The command and its arguments
-    #[arg(value_name = "CMD", last = true, required = true)]
+    #[arg(value_name = "CMD", last = true)]
     pub command: Vec<OsString>,
 }
 
@@ -48,6 +48,12 @@ impl ExecArgs {
     /// # Errors
     /// When there is no such pod or container, it does not run, or the command cannot be started.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
+        if self.command.is_empty() {
+            // kubectl's words.
+            let what = "you must specify at least one command for the container";
+            return Err(Error::new(Kind::Usage, what)
+                .hint(format!("write it behind --: podrun pod exec {} -- sh", self.pod)));
+        }
         let host = globals.host_of_existing()?;
         let target = PodArgs { pod: self.pod.clone(), namespace: self.namespace.clone() };
         let pod = target.find(&host)?;

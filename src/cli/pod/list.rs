@@ -184,7 +184,11 @@ fn objects(rows: &[Row]) -> Value {
 }
 
 impl Row {
-    fn new(seen: Seen) -> Result<Self> {
+    /// Of a pod that was looked at.
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub(super) fn new(seen: Seen) -> Result<Self> {
         let state = serde_json::to_value(seen.pod.state(&seen.containers)?).unwrap_or_default();
         let summary = match &seen.status {
             Some(status) => Summary::of(status, seen.pod.is_deleting(), now()),
@@ -209,8 +213,8 @@ impl Row {
         vec![self.seen.pod.name().to_string(), ready, status, restarts, age]
     }
 
-    /// One pod whose files are missing or damaged must not hide the others.
-    fn object(&self) -> Value {
+    /// The pod as a v1.Pod. One whose files are missing or damaged must not hide the others.
+    pub(super) fn object(&self) -> Value {
         match self.seen.pod.kind() {
             PodKind::Manifest => object::of(&self.seen).unwrap_or_else(|_| self.bare_object()),
             PodKind::Bare => self.bare_object(),

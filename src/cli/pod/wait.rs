@@ -1,7 +1,8 @@
 //! `pod wait`
 
+use super::list::Row;
 use super::watch::{self, Watch};
-use super::{open, pair, views};
+use super::{Seen, open, pair, views};
 use crate::cli::args::{self, pod_name};
 use crate::cli::{Globals, collected, output};
 use crate::container::{self, Host};
@@ -9,6 +10,8 @@ use crate::error::{Error, Kind, Result};
 use crate::model::ids::{PodName, PodNamespace};
 use crate::model::status::{Phase, PodStatus};
 use crate::pod::{self, Pod, PodRef};
+use crate::state::atomic;
+use serde_json::Value;
 use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -25,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(1);
     --for=phase=Succeeded"
 )]
 pub struct WaitArgs {
-    /// What to wait for: condition=NAME[=true|false], phase=PHASE or delete
+    /// What to wait for: condition=NAME[=true|false], phase=PHASE, jsonpath={.PATH}[=VALUE], create or delete
     #[arg(long = "for", value_name = "WHAT")]
     pub goal: Goal,
     /// How long, such as 90s or 1m30s; 0 looks once, less waits for a week
@@ -46,8 +49,57 @@ pub enum Goal {
     Condition(&'static str, bool),
     /// A phase.
     Phase(Phase),
+    /// That a field of the v1.Pod is there, or has this value.
+    Field(Vec<Step>, Option<String>),
+    /// That there is one.
+    Create,
     /// That there is none.
     Delete,
+}
+
+/// A step into an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// To the field of that name.
+    Name(String),
+    /// To the item of that number.
+    Item(usize),
+}
+
+/// Reads `{.status.containerStatuses[0].ready}`, the braces and the first dot being optional, as with kubectl.
+fn json_path(text: &str) -> Option<Vec<Step>> {
+    let inner = text.strip_prefix('{').map_or(Some(text), |rest| rest.strip_suffix('}'))?;
+    let mut steps = Vec::new();
+    for part in inner.strip_prefix('.').unwrap_or(inner).split('.') {
+        let (name, items) = part.split_once('[').map_or((part, None), |(name, items)| (name, Some(items)));
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if name.is_empty() || !name.chars().all(plain) {
+            return None;
+        }
+        steps.push(Step::Name(name.to_owned()));
+        for item in items.into_iter().flat_map(|items| items.split('[')) {
+            steps.push(Step::Item(item.strip_suffix(']')?.parse().ok()?));
+        }
+    }
+    Some(steps)
+}
+
+/// Where the steps lead to.
+fn follow<'a>(object: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+    steps.iter().try_fold(object, |value, step| match step {
+        Step::Name(name) => value.get(name),
+        Step::Item(index) => value.get(index),
+    })
+}
+
+/// Whether a field that may be there has that value, where one is wanted.
+fn is_field(found: Option<&Value>, wanted: Option<&str>) -> bool {
+    match (found, wanted) {
+        (None | Some(Value::Null), _) => false,
+        (Some(_), None) => true,
+        (Some(Value::String(text)), Some(wanted)) => text == wanted,
+        (Some(other), Some(wanted)) => other.to_string() == wanted,
+    }
 }
 
 impl FromStr for Goal {
@@ -56,11 +108,19 @@ impl FromStr for Goal {
     /// Names of conditions and phases are compared without regard to case, as kubectl does.
     fn from_str(text: &str) -> Result<Self> {
         let refuse = |why: &str| {
-            Error::new(Kind::Usage, format!("cannot wait for {text:?}: {why}"))
-                .hint("write condition=Ready, phase=Succeeded or delete")
+            Error::new(Kind::Usage, format!("cannot wait for {text:?}: {why}")).hint(
+                "write condition=Ready, phase=Succeeded, jsonpath={.status.phase}=Running, create or delete",
+            )
         };
         match text.split_once('=') {
             None if text == "delete" => Ok(Self::Delete),
+            None if text == "create" => Ok(Self::Create),
+            Some(("jsonpath", path)) => {
+                let (path, value) =
+                    path.split_once('=').map_or((path, None), |(path, value)| (path, Some(value)));
+                let path = json_path(path).ok_or_else(|| refuse("only names and [index] lead to a field"))?;
+                Ok(Self::Field(path, value.map(str::to_owned)))
+            }
             Some(("condition", condition)) => {
                 let (name, value) = condition.split_once('=').unwrap_or((condition, "true"));
                 let known =
@@ -98,10 +158,18 @@ fn timeout(text: &str) -> Result<Duration> {
 
 impl Goal {
     /// Of a pod without a supervisor, a bare one, nothing but its phase is known.
-    fn is_reached_by(&self, host: &Host, pod: &Pod) -> Result<bool> {
-        match (pair::status(host, pod)?, self) {
+    fn is_reached_by(&self, host: &Host, pod: Pod) -> Result<bool> {
+        match self {
+            Self::Create => return Ok(true),
+            Self::Field(path, wanted) => {
+                let row = Row::new(Seen::new(host, pod, &container::list(host)?))?;
+                return Ok(is_field(follow(&row.object(), path), wanted.as_deref()));
+            }
+            _ => {}
+        }
+        match (pair::status(host, &pod)?, self) {
             (Some(status), _) => Ok(self.is_reached(&status)),
-            (None, Self::Phase(phase)) => Ok(pod.phase(&views(pod, &container::list(host)?))? == *phase),
+            (None, Self::Phase(phase)) => Ok(pod.phase(&views(&pod, &container::list(host)?))? == *phase),
             (None, _) => Ok(false),
         }
     }
@@ -113,7 +181,7 @@ impl Goal {
                 .iter()
                 .any(|condition| condition.kind.name() == *name && condition.met == *wanted),
             Self::Phase(phase) => status.phase == *phase,
-            Self::Delete => false,
+            Self::Field(..) | Self::Create | Self::Delete => false,
         }
     }
 }
@@ -142,6 +210,9 @@ impl WaitArgs {
     fn wait_for(&self, host: &Host, reference: &PodRef, deadline: Instant) -> Result<()> {
         let first = match open(host, reference) {
             Err(error) if error.kind() == Kind::NotFound && self.goal == Goal::Delete => return Ok(()),
+            Err(error) if error.kind() == Kind::NotFound && self.goal == Goal::Create => {
+                return wait_for_one(host, reference, deadline);
+            }
             other => other?,
         };
         let directory = first.uid().map(|uid| host.layout.pod(uid)).unwrap_or_default();
@@ -152,7 +223,7 @@ impl WaitArgs {
             match pod::open(&host.layout, reference) {
                 Ok(pod) if pod.uid() == first.uid() && self.goal == Goal::Delete => {}
                 Ok(pod) if pod.uid() == first.uid() => {
-                    if self.goal.is_reached_by(host, &pod)? {
+                    if self.goal.is_reached_by(host, pod)? {
                         return Ok(());
                     }
                 }
@@ -168,11 +239,29 @@ impl WaitArgs {
             let retry = if supervisor.is_none() { Instant::now() + RETRY } else { deadline };
             let news = watch.next(supervisor.as_ref().map(AsFd::as_fd), deadline.min(retry))?;
             if !news && Instant::now() >= deadline {
-                return Err(Error::host(format!(
-                    "timed out waiting for the condition on pods/{}",
-                    reference.name
-                )));
+                return Err(timed_out(reference));
             }
+        }
+    }
+}
+
+fn timed_out(reference: &PodRef) -> Error {
+    Error::host(format!("timed out waiting for the condition on pods/{}", reference.name))
+}
+
+/// Waits until somebody makes the pod.
+fn wait_for_one(host: &Host, reference: &PodRef, deadline: Instant) -> Result<()> {
+    let names = host.layout.pod_names();
+    atomic::make_directories(&names)?;
+    let watch = Watch::on(&[])?;
+    watch.names(&names)?;
+    loop {
+        match pod::open(&host.layout, reference) {
+            Err(error) if error.kind() == Kind::NotFound => {}
+            other => return other.map(drop),
+        }
+        if !watch.next(None, deadline)? {
+            return Err(timed_out(reference));
         }
     }
 }
@@ -184,19 +273,40 @@ mod tests {
 
     #[test]
     fn goals() {
+        let name = |text: &str| Step::Name(text.into());
         let table = [
             ("condition=Ready", Goal::Condition("Ready", true)),
             ("condition=ready=False", Goal::Condition("Ready", false)),
             ("condition=ContainersReady=true", Goal::Condition("ContainersReady", true)),
             ("phase=succeeded", Goal::Phase(Phase::Succeeded)),
             ("delete", Goal::Delete),
+            ("create", Goal::Create),
+            (
+                "jsonpath={.status.phase}=Running",
+                Goal::Field(vec![name("status"), name("phase")], Some("Running".into())),
+            ),
+            (
+                "jsonpath=.a.b[2][0].c",
+                Goal::Field(vec![name("a"), name("b"), Step::Item(2), Step::Item(0), name("c")], None),
+            ),
         ];
         for (text, goal) in table {
             assert_eq!(text.parse::<Goal>().unwrap(), goal, "{text}");
         }
-        for bad in
-            ["", "Ready", "condition=", "condition=Happy", "condition=Ready=maybe", "phase=Done", "delete=1"]
-        {
+        for bad in [
+            "",
+            "Ready",
+            "condition=",
+            "condition=Happy",
+            "condition=Ready=maybe",
+            "phase=Done",
+            "delete=1",
+            "jsonpath=",
+            "jsonpath={.a",
+            "jsonpath={.a[x]}=1",
+            "jsonpath={.a[?(@.b)]}",
+            "jsonpath={..a}",
+        ] {
             let error = bad.parse::<Goal>().unwrap_err();
             assert_eq!(error.kind(), Kind::Usage, "{bad}");
         }
@@ -208,6 +318,15 @@ mod tests {
         assert!(reached("condition=Ready=false", &over) && !reached("condition=Ready=false", &up));
         assert!(reached("phase=Succeeded", &over) && !reached("phase=Succeeded", &up));
         assert!(!reached("delete", &over));
+    }
+
+    #[test]
+    fn fields_of_objects() {
+        let object = serde_json::json!({"a": [{"b": true, "c": null, "d": 5, "e": "x"}]});
+        let is = |path: &str, wanted| is_field(follow(&object, &json_path(path).unwrap()), wanted);
+        assert!(is("a[0].b", Some("true")) && is(".a[0].d", Some("5")) && is("{.a[0].e}", Some("x")));
+        assert!(is("a", None) && is("a[0].e", None));
+        assert!(!is("a[0].c", None) && !is("a[1]", None) && !is("a.b", None) && !is("a[0].e", Some("y")));
     }
 
     #[test]

@@ -246,10 +246,10 @@ fn an_image_change_restarts_in_place() {
     let mut pod = Simulation::started(with_image("web:1"));
     pod.exit("init", 0);
     pod.take_log();
-    pod.tell(Event::Update { spec: Box::new(with_image("web:1")) });
+    pod.tell(Event::Update { spec: Box::new(with_image("web:1")), resized: vec![] });
     assert_eq!(pod.take_log(), [""; 0]);
     pod.deaf = vec!["app"];
-    pod.tell(Event::Update { spec: Box::new(with_image("web:2")) });
+    pod.tell(Event::Update { spec: Box::new(with_image("web:2")), resized: vec![] });
     pod.until(31);
     assert_eq!(pod.take_log(), ["0 PreStop app", "0 TERM app", "30 KILL app", "30 start app"]);
     assert_eq!((pod.status("app").image.as_str(), pod.status("app").restart_count), ("web:2", 1));
@@ -261,7 +261,7 @@ fn an_image_change_restarts_in_place() {
     pod.exit("app", 1);
     pod.exit("app", 1);
     pod.take_log();
-    pod.tell(Event::Update { spec: Box::new(with_image("web:2")) });
+    pod.tell(Event::Update { spec: Box::new(with_image("web:2")), resized: vec![] });
     assert_eq!(pod.take_log(), ["0 start app"]);
 }
 
@@ -290,7 +290,7 @@ fn an_image_change_meets_a_container_on_its_way() {
     let changed = |spec: &PodSpec| {
         let mut spec = spec.clone();
         spec.containers[0].image = "web:2".into();
-        Event::Update { spec: Box::new(spec) }
+        Event::Update { spec: Box::new(spec), resized: vec![] }
     };
     let spec = pod_of(ALWAYS, vec![], vec![container("c0")]);
     // Being made, and waiting for the start: made anew.

@@ -373,7 +373,7 @@ impl World {
                 containers[0].image = format!("busybox:{}", self.dice.below(2));
                 self.stopped_once[self.spec.init_containers.len()] = true;
                 let spec = Box::new(self.spec.clone());
-                self.tell(Event::Update { spec });
+                self.tell(Event::Update { spec, resized: vec![] });
             }
             11..=19 => {
                 self.now += u64::try_from(self.dice.below(4000)).unwrap();

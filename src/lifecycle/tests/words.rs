@@ -44,6 +44,25 @@ fn words(status: &PodStatus) -> (String, String) {
 }
 
 #[test]
+fn termination_messages_share_twelve_kibibytes() {
+    for (count, length) in [(1, 4000), (3, 4000), (4, 3072), (7, 1754)] {
+        let mut machine = Machine::new(&pod(RestartPolicy::Never, count), &uid());
+        machine.handle(Event::Create, at(0));
+        machine.handle(made(0, 0), at(0));
+        machine.handle(Event::Start, at(0));
+        machine.handle(Event::Started { index: 0 }, at(0));
+        // The seventh part of 12 KiB ends within a letter.
+        let message = Some("é".repeat(2000));
+        machine.handle(
+            Event::Exited { index: 0, outcome: Outcome::Exited(1), oom_killed: false, message },
+            at(1),
+        );
+        let ContainerState::Terminated(end) = &machine.status().containers[0].state else { panic!() };
+        assert_eq!(end.message.as_ref().map(String::len), Some(length), "{count}");
+    }
+}
+
+#[test]
 fn containers_in_kubectls_words() {
     for (phase, states, ready, word) in [
         (

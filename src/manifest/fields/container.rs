@@ -2,12 +2,11 @@
 
 use crate::manifest::fields::actions::{CONTAINER_RESTART_RULE, LIFECYCLE, PROBE};
 use crate::manifest::fields::container_parts::{
-    CONTAINER_RESIZE_POLICY, ENV_FROM_SOURCE, ENV_VAR_SOURCE, RESOURCE_CLAIM, VOLUME_DEVICE,
+    ENV_FROM_SOURCE, ENV_VAR_SOURCE, RESOURCE_CLAIM, VOLUME_DEVICE,
 };
 use crate::manifest::fields::security::SECURITY_CONTEXT;
 use crate::manifest::schema::Kind::{Bool, Int32, Object, Objects, QuantityMap, Text, Texts};
 use crate::manifest::schema::{Type, Unset, honoured, unsupported};
-use crate::manifest::tree::Node;
 
 pub(super) static CONTAINER: Type = Type {
     name: "Container",
@@ -22,6 +21,7 @@ pub(super) static CONTAINER: Type = Type {
         honoured("name", Text),
         honoured("ports", Objects(&CONTAINER_PORT)),
         honoured("readinessProbe", Object(&PROBE)),
+        honoured("resizePolicy", Objects(&CONTAINER_RESIZE_POLICY)),
         honoured("resources", Object(&RESOURCE_REQUIREMENTS)),
         honoured("restartPolicy", Text),
         honoured("restartPolicyRules", Objects(&CONTAINER_RESTART_RULE)),
@@ -35,8 +35,6 @@ pub(super) static CONTAINER: Type = Type {
         honoured("volumeMounts", Objects(&VOLUME_MOUNT)),
         honoured("workingDir", Text),
         unsupported("envFrom", Objects(&ENV_FROM_SOURCE), Unset::Empty),
-        // The API server writes NotRequired beside every resource.
-        unsupported("resizePolicy", Objects(&CONTAINER_RESIZE_POLICY), Unset::If(resizes_in_place)),
         unsupported("volumeDevices", Objects(&VOLUME_DEVICE), Unset::Empty),
     ],
 };
@@ -61,6 +59,11 @@ pub(super) static ENV_VAR: Type = Type {
     ],
 };
 
+pub(super) static CONTAINER_RESIZE_POLICY: Type = Type {
+    name: "ContainerResizePolicy",
+    fields: &[honoured("resourceName", Text), honoured("restartPolicy", Text)],
+};
+
 pub(super) static RESOURCE_REQUIREMENTS: Type = Type {
     name: "ResourceRequirements",
     fields: &[
@@ -83,7 +86,3 @@ pub(in crate::manifest) static VOLUME_MOUNT: Type = Type {
         unsupported("subPathExpr", Text, Unset::Empty),
     ],
 };
-
-fn resizes_in_place(policies: &Node) -> bool {
-    policies.items().iter().all(|one| one.get("restartPolicy").and_then(Node::text) == Some("NotRequired"))
-}

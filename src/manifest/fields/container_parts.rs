@@ -1,7 +1,9 @@
 //! What podrun does not support of containers: variables from elsewhere, devices, containers for debugging.
 
 use crate::manifest::fields::actions::{CONTAINER_RESTART_RULE, LIFECYCLE, PROBE};
-use crate::manifest::fields::container::{CONTAINER_PORT, ENV_VAR, RESOURCE_REQUIREMENTS, VOLUME_MOUNT};
+use crate::manifest::fields::container::{
+    CONTAINER_PORT, CONTAINER_RESIZE_POLICY, ENV_VAR, RESOURCE_REQUIREMENTS, VOLUME_MOUNT,
+};
 use crate::manifest::fields::security::SECURITY_CONTEXT;
 use crate::manifest::schema::Kind::{Bool, Object, Objects, Quantity, Text, Texts};
 use crate::manifest::schema::types;
@@ -10,7 +12,6 @@ types! {
     part;
     CONFIG_MAP_ENV_SOURCE "ConfigMapEnvSource" { name: Text, optional: Bool }
     CONFIG_MAP_KEY_SELECTOR "ConfigMapKeySelector" { key: Text, name: Text, optional: Bool }
-    CONTAINER_RESIZE_POLICY "ContainerResizePolicy" { resourceName: Text, restartPolicy: Text }
     ENV_FROM_SOURCE "EnvFromSource" {
         configMapRef: Object(&CONFIG_MAP_ENV_SOURCE), prefix: Text, secretRef: Object(&SECRET_ENV_SOURCE),
     }

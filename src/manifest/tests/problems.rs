@@ -182,7 +182,6 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "configMap: not supported yet\nhint: put the files into",
     ),
     ("", "hostname: Till", "hostname: Invalid value: \"Till\": a lowercase RFC 1123 label"),
-    ("", "terminationGracePeriodSeconds: -1", "Invalid value: -1: must be greater than or equal to 0"),
     ("", "securityContext: {fsGroup: 0}", "fsGroup: not supported yet"),
     (
         "",

@@ -26,7 +26,7 @@ mod tests;
 
 pub use facts::{Facts, host_devices};
 pub use process::user_to_resolve;
-pub use resources::cpu_shares;
+pub use resources::{cpu_shares, limits};
 
 use crate::error::{Context, Result};
 use crate::image::user::User;
