@@ -19,6 +19,7 @@ pub fn cases() -> Vec<Case> {
         case!(lifecycle_events),
         case!(msg_path),
         case!(myapp),
+        case!(pod_resize),
         case!(post_start_fails),
         case!(pre_stop_sleep),
         case!(probe_level_grace),
@@ -27,6 +28,7 @@ pub fn cases() -> Vec<Case> {
         case!(sidecar_startup),
         case!(sidecar),
         case!(slow_start),
+        case!(startup_coordination),
         case!(tcp_liveness_readiness),
         case!(termination),
     ]
@@ -201,6 +203,23 @@ fn myapp(t: &Test) {
     pod.delete();
 }
 
+fn pod_resize(t: &Test) {
+    let podrun = with_images_of(t, "pod-resize");
+    let text = std::fs::read_to_string(manifest("pod-resize")).expect("the manifest");
+    let pod = Supervised::run(&podrun, "resize-demo", &manifest("pod-resize"));
+    let init = pod.init("pause");
+    let apply = |text: &str| {
+        let file = path_text(&t.file("resized.yaml", text));
+        assert_eq!(podrun.run(&["pod", "apply", "-f", &file]).ok().stdout, "pod/resize-demo configured\n");
+    };
+    let text = text.replace("cpu: 700m", "cpu: 800m");
+    apply(&text);
+    assert_eq!((pod.init("pause"), pod.container("pause").restart_count), (init, 0));
+    apply(&text.replace("memory: 200Mi", "memory: 300Mi"));
+    pod.until_running("pause", 1);
+    pod.delete();
+}
+
 fn post_start_fails(t: &Test) {
     let podrun = with_images_of(t, "post-start-fails");
     let run = podrun.run(&["pod", "run", "-d", "-f", &manifest("post-start-fails")]).exits(1);
@@ -278,6 +297,16 @@ fn slow_start(t: &Test) {
     happened(&pod, "Unhealthy Startup probe failed");
     pod.until("slow", "started", |it| it.started && it.ready);
     assert_eq!(pod.container("slow").restart_count, 0);
+    pod.delete();
+}
+
+fn startup_coordination(t: &Test) {
+    let podrun = with_images_of(t, "startup-coordination");
+    let name = "startup-coordination-example";
+    let pod = Supervised::run(&podrun, name, &manifest("startup-coordination"));
+    pod.until("main-app", "ready", |it| it.ready);
+    assert!(pod.container("config-sidecar").ready);
+    eventually("its words", || (podrun.logs(name, "main-app") == "greeting=hello\n").then_some(()));
     pod.delete();
 }
 
