@@ -162,8 +162,8 @@ fn resources_restart_where_the_policy_says_so(t: &Test) {
 fn a_resize_that_the_kernel_refuses_changes_nothing(t: &Test) {
     let podrun = t.podrun_with_busybox();
     let mut manifest = limited("64Mi", "250m");
-    // A variable of 24 MiB.
-    let script = "x=$(head -c 25165824 /dev/zero | tr '\\0' x); echo held; while :; do sleep 0.05; done";
+    // 24 MiB that cannot be reclaimed.
+    let script = "head -c 25165824 /dev/zero >/dev/shm/held; echo held; while :; do sleep 0.05; done";
     manifest["spec"]["containers"][0]["command"] = json!(["sh", "-c", script]);
     let pod = Supervised::run(&podrun, "p", &t.manifest(&manifest));
     eventually("its memory", || podrun.logs("p", "app").contains("held").then_some(()));
@@ -267,7 +267,7 @@ fn everything_else_is_refused_by_name(t: &Test) {
             "hint: delete it first",
         ]);
     }
-    let more = shell_pod("p", "Always", &[("app", &until_stopped(0)), ("more", "true")]);
+    let more = shell_pod("p", "Always", &[("app", &until_stopped(0)), ("more", &until_stopped(0))]);
     apply(t, &podrun, &more)
         .refused(&["spec.containers: Forbidden: pod updates may not add or remove containers"]);
     apply(t, &podrun, &container("resources", json!({"limits": {"memory": "64Mi"}})))

@@ -45,6 +45,8 @@ impl Backoff {
     /// It has ended now.
     pub fn ended(&mut self, end: End, times: &BackoffTimes, now: Now) -> Wait {
         let this = now.monotonic;
+        // It may have been shortened meanwhile.
+        self.delay = self.delay.min(times.max);
         let before = self.finished.replace(this);
         let since = if end == End::Crash { Some(this) } else { before };
         let at_once = Wait { due: this, delay: Duration::ZERO };

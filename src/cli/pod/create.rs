@@ -33,7 +33,7 @@ pub struct CreateArgs {
         "volumes", "share_pid", "sysctls", "cgroup_parent", "memory", "cpus", "pids"])]
     pub file: Option<PathBuf>,
     /// Warn of fields of the manifest that are not supported yet, and go on
-    #[arg(long, requires = "file")]
+    #[arg(long, conflicts_with = "name")]
     pub ignore_unsupported: bool,
     /// How soon crashed containers are started again.
     #[command(flatten)]
@@ -113,6 +113,10 @@ impl CreateArgs {
     }
 
     fn bare(&self, host: &Host, name: &PodName) -> Result<()> {
+        if self.backoff.is_given() {
+            return Err(Error::new(Kind::Usage, "a bare pod's containers are not started again by podrun")
+                .hint("give a manifest with --filename, or leave out --backoff-base, --backoff-max and --backoff-reset"));
+        }
         let request = CreateRequest {
             name: name.clone(),
             namespace: self.namespace.clone().map_or_else(|| "default".parse(), Ok)?,
