@@ -18,19 +18,11 @@ pub fn cases() -> Vec<Case> {
 fn unsupported() -> Vec<(&'static str, Value, &'static str)> {
     let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
     vec![
-        ("/process/apparmorProfile", json!("some-profile"), "apparmorProfile"),
-        ("/process/selinuxLabel", json!("system_u:system_r:svirt_lxc_net_t:s0"), "selinuxLabel"),
-        ("/process/scheduler", json!({"policy": "SCHED_BATCH"}), "scheduler"),
-        ("/process/ioPriority", json!({"class": "IOPRIO_CLASS_IDLE", "priority": 0}), "ioPriority"),
-        ("/process/execCPUAffinity", json!({"initial": "0"}), "execCPUAffinity"),
         ("/linux/uidMappings", map.clone(), "uidMappings"),
         ("/linux/gidMappings", map.clone(), "gidMappings"),
         ("/linux/timeOffsets", json!({"boottime": {"secs": 100, "nanosecs": 0}}), "timeOffsets"),
         ("/linux/intelRdt", json!({"closID": "guaranteed"}), "intelRdt"),
-        ("/linux/mountLabel", json!("system_u:object_r:svirt_sandbox_file_t:s0"), "mountLabel"),
-        ("/linux/personality", json!({"domain": "LINUX32"}), "personality"),
         ("/linux/netDevices", json!({"eth9": {}}), "netDevices"),
-        ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "0"}), "memoryPolicy"),
         ("/mounts/1/uidMappings", map.clone(), "uidMappings"),
         ("/mounts/1/gidMappings", map, "gidMappings"),
         (

@@ -7,6 +7,7 @@
 )]
 
 mod apply;
+mod attributes;
 mod bad_input;
 mod bad_state;
 mod config_destinations;
@@ -59,6 +60,7 @@ fn main() -> std::process::ExitCode {
         config_devices::cases(),
         config_resources::cases(),
         config_refused::cases(),
+        attributes::cases(),
         hooks::cases(),
         bad_input::cases(),
         bad_state::cases(),

@@ -43,6 +43,9 @@ pub fn conditions() -> Vec<(&'static str, bool)> {
     vec![
         ("cap-sys-resource", raised),
         ("no-cap-sys-resource", !raised),
+        ("one-processor", processors() < 2),
+        ("apparmor", has_apparmor()),
+        ("selinux", has_selinux()),
         ("cgroup-v1", !cgroups::is_pure_v2()),
         ("cgroup-v2", cgroups::is_pure_v2()),
         ("shared-clock", !may_set_clock()),
@@ -86,6 +89,21 @@ pub fn find_program(program: &str) -> Option<std::path::PathBuf> {
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
         .map(|directory| Path::new(directory).join(program))
         .find(|candidate| candidate.is_file())
+}
+
+/// How many processors there are.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Whether the kernel has AppArmor switched on.
+pub fn has_apparmor() -> bool {
+    std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'))
+}
+
+/// Whether the kernel has SELinux switched on, and a policy.
+pub fn has_selinux() -> bool {
+    Path::new("/sys/fs/selinux/policy").exists()
 }
 
 /// Whether this process is root.

@@ -43,6 +43,10 @@ pub fn all(argv: &[String], paths: &[String], sysctls: &[String]) -> Json {
     add("signals", signals(&status));
     add("cpus_allowed_list", field(&status, "Cpus_allowed_list").into());
     add("mems_allowed_list", field(&status, "Mems_allowed_list").into());
+    add("scheduler", scheduler());
+    add("io_priority", number_or_error(sys::io_priority()));
+    add("memory_policy", memory_policy());
+    add("apparmor", file("/proc/self/attr/apparmor/current").into());
     add("rlimits", rlimits());
     add("oom_score_adj", number(file("/proc/self/oom_score_adj").as_deref()));
     add("personality", file("/proc/self/personality").into());
@@ -99,6 +103,26 @@ fn namespaces() -> Json {
     Json::Object(
         KINDS.iter().map(|kind| ((*kind).to_owned(), link(&format!("/proc/self/ns/{kind}")))).collect(),
     )
+}
+
+fn scheduler() -> Json {
+    match sys::scheduler() {
+        Ok(now) => object([
+            ("policy", now.policy.into()),
+            ("flags", now.flags.into()),
+            ("nice", now.nice.into()),
+            ("priority", now.priority.into()),
+            ("times", list([now.runtime, now.deadline, now.period])),
+        ]),
+        Err(error) => errno::name(&error).into(),
+    }
+}
+
+fn memory_policy() -> Json {
+    match sys::memory_policy() {
+        Ok((mode, nodes)) => object([("mode", mode.into()), ("nodes", list(nodes))]),
+        Err(error) => errno::name(&error).into(),
+    }
 }
 
 /// `{"RLIMIT_X": {"soft": n, "hard": n}}`, null for unlimited.

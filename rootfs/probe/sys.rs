@@ -17,6 +17,9 @@ pub mod nr {
     pub const KEYCTL: i64 = 250;
     pub const RENAMEAT2: i64 = 316;
     pub const MOUNT_SETATTR: i64 = 442;
+    pub const SCHED_GETATTR: i64 = 315;
+    pub const IOPRIO_GET: i64 = 252;
+    pub const GET_MEMPOLICY: i64 = 239;
 }
 /// System call numbers of the calls made through `syscall(2)`.
 #[cfg(target_arch = "aarch64")]
@@ -26,6 +29,9 @@ pub mod nr {
     pub const KEYCTL: i64 = 219;
     pub const RENAMEAT2: i64 = 276;
     pub const MOUNT_SETATTR: i64 = 442;
+    pub const SCHED_GETATTR: i64 = 275;
+    pub const IOPRIO_GET: i64 = 31;
+    pub const GET_MEMPOLICY: i64 = 236;
 }
 
 pub const O_RDONLY: c_int = 0;
@@ -237,6 +243,49 @@ pub fn limit(resource: c_int) -> io::Result<(Option<u64>, Option<u64>)> {
     check(unsafe { getrlimit(resource, &raw mut limit) })?;
     let finite = |value| (value != u64::MAX).then_some(value);
     Ok((finite(limit.soft), finite(limit.hard)))
+}
+
+/// `struct sched_attr`, sched_setattr(2).
+#[repr(C)]
+#[derive(Default)]
+pub struct SchedAttr {
+    pub size: u32,
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+pub fn scheduler() -> io::Result<SchedAttr> {
+    let mut attributes = SchedAttr::default();
+    let size = size_of::<SchedAttr>();
+    // SAFETY: the kernel writes at most the size given into the struct, which outlives the call; 0 is this thread.
+    let result = unsafe { syscall(nr::SCHED_GETATTR, 0i64, &raw mut attributes, size, 0i64) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(attributes) }
+}
+
+/// The word of ioprio_get(2): class above bit 13, priority below.
+pub fn io_priority() -> io::Result<i64> {
+    // SAFETY: IOPRIO_WHO_PROCESS and 0 for this thread are plain numbers.
+    let word = unsafe { syscall(nr::IOPRIO_GET, 1i64, 0i64) };
+    if word < 0 { Err(io::Error::last_os_error()) } else { Ok(word) }
+}
+
+/// Mode with flags, and the nodes below 1024 as a list of numbers, get_mempolicy(2).
+pub fn memory_policy() -> io::Result<(c_int, Vec<u32>)> {
+    let mut mode: c_int = 0;
+    let mut nodes = [0u64; 16];
+    // SAFETY: the kernel writes an int, and at most the bits given into the array; both outlive the call.
+    let result =
+        unsafe { syscall(nr::GET_MEMPOLICY, &raw mut mode, nodes.as_mut_ptr(), 1025i64, 0i64, 0i64) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let is_set = |node: &u32| nodes[*node as usize / 64] >> (node % 64) & 1 == 1;
+    Ok((mode, (0..1024).filter(is_set).collect()))
 }
 
 pub fn securebits() -> io::Result<c_int> {

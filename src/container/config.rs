@@ -3,8 +3,10 @@
 //! The seccomp profile, two thirds of a usual config.json, is taken out as text: it is hashed and looked up among the
 //! compiled filters, and only parsed when it is not there.
 
+use super::attributes::Attributes;
 use super::support;
 use crate::error::{Context, Error, Result};
+use crate::model::node::Node;
 use crate::report;
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use serde::{Deserialize, Serialize};
@@ -22,8 +24,10 @@ const LARGEST_BYTES: u64 = 16 << 20;
 /// A config.json.
 #[derive(Debug)]
 pub struct Config {
-    /// The typed part; `linux.seccomp` is taken out.
+    /// The typed part; `linux.seccomp` and what `attributes` has are taken out.
     pub spec: Spec,
+    /// What is read by hand.
+    pub attributes: Attributes,
     /// The text of `linux.seccomp`, where there is one.
     pub seccomp: Option<String>,
     /// The file as it was read.
@@ -61,7 +65,7 @@ pub fn load(directory: &Path) -> Result<Config> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_process(path: &Path) -> Result<Process> {
+pub fn load_process(path: &Path) -> Result<(Process, Attributes)> {
     parse_process(&read_bounded(path)?).context(|| format!("cannot use {path:?}"))
 }
 
@@ -69,13 +73,16 @@ pub fn load_process(path: &Path) -> Result<Process> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn parse_process(text: &str) -> Result<Process> {
+pub fn parse_process(text: &str) -> Result<(Process, Attributes)> {
     let mut value: Value = serde_json::from_str(text).context(|| "malformed JSON")?;
     support::check_process(&value, "")?;
     drop_unknown_capabilities(&mut value, "capabilities");
+    let attributes = Attributes::of_process(&Node::new("", &value))?;
+    Attributes::strip_process(&mut value);
+    default_user(&mut value);
     let process: Process = typed(value)?;
     check_process(&process, "")?;
-    Ok(process)
+    Ok((process, attributes))
 }
 
 fn read_bounded(path: &Path) -> Result<String> {
@@ -155,9 +162,10 @@ impl Config {
     pub fn of(spec: Spec, seccomp: Option<String>) -> Result<Self> {
         let value = serde_json::to_value(&spec).context(|| "cannot encode the spec")?;
         support::check(&value)?;
+        let attributes = Attributes::of_config(&value)?;
         check_spec(&spec)?;
         let text = written(value, seccomp.as_deref())?;
-        Ok(Self { spec, seccomp, text })
+        Ok(Self { spec, attributes, seccomp, text })
     }
 }
 
@@ -205,9 +213,24 @@ pub fn parse(text: String) -> Result<Config> {
     .context(|| "malformed JSON")?;
     support::check(&value)?;
     drop_unknown_capabilities(&mut value, "process.capabilities");
+    let attributes = Attributes::of_config(&value)?;
+    Attributes::strip(&mut value);
+    if let Some(process) = value.get_mut("process") {
+        default_user(process);
+    }
     let spec: Spec = typed(value)?;
     check_spec(&spec)?;
-    Ok(Config { spec, seccomp, text })
+    Ok(Config { spec, attributes, seccomp, text })
+}
+
+/// A process without a user is root's, as with every runtime.
+fn default_user(process: &mut Value) {
+    if let Some(process) = process.as_object_mut() {
+        let user = process.entry("user").or_insert(Value::Null);
+        if user.is_null() {
+            *user = Value::Object(serde_json::Map::new());
+        }
+    }
 }
 
 /// Takes names that are no capability out of the five sets, with a warning: so the runtime spec wants it.

@@ -7,6 +7,7 @@
 use super::create::clone_hint;
 use super::ended::{killed, suspect_filter};
 use super::init::InitPlan;
+use super::init::attributes;
 use super::init::join::{self, JoinPlan};
 use super::process::{ProcessPlan, Stdio, Surroundings};
 use super::record::{self, Record};
@@ -20,7 +21,7 @@ use crate::state::process::ProcessRef;
 use crate::sync::link::{self, CommandEnd, Heard};
 use crate::sync::message::{FromInit, ToInit};
 use crate::sys::clone::{Child, CloneArgs, SingleThreaded, single_threaded, spawn};
-use crate::sys::pidfd;
+use crate::sys::{pidfd, sched};
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -77,10 +78,13 @@ impl Entrance {
             alone: self.alone,
         };
         let filtered = process.filters_init();
+        let initial = process.attributes.initial_cpus.take();
         let plan = InitPlan::joining(process, init_end);
-        let between = spawn(self.alone, args, move || join::main(&first, plan))
-            .context(|| "cannot clone the process")
-            .map_err(clone_hint)?;
+        let between = on_cpus(initial.as_deref(), || {
+            spawn(self.alone, args, move || join::main(&first, plan))
+                .context(|| "cannot clone the process")
+                .map_err(clone_hint)
+        })?;
         Ok(Entering { link: command_end, between, failed: None, cgroup: self.cgroup.clone(), filtered })
     }
 }
@@ -215,6 +219,7 @@ impl Runner {
             let text = config.seccomp.as_deref();
             let seccomp = text.map(|text| seccomp::filter(&host.layout.seccomp_cache(), text));
             let surroundings = Surroundings {
+                attributes: config.attributes.clone(),
                 seccomp: seccomp.transpose()?,
                 terminal: None,
                 stdio: None,
@@ -238,6 +243,16 @@ impl Runner {
         let process = self.process.for_command(command, stdio)?;
         self.entrance.enter(process, Some(&ToInit::GoAlong))
     }
+}
+
+/// Does `clone` on these processors, so that the child is there before it enters the cgroup, and returns to our own.
+fn on_cpus<T>(cpus: Option<&[u64]>, clone: impl FnOnce() -> Result<T>) -> Result<T> {
+    let Some(cpus) = cpus else { return clone() };
+    let ours = sched::affinity().context(|| "cannot read our own CPU affinity")?;
+    attributes::affinity(cpus, "initial")?;
+    let cloned = clone();
+    sched::set_affinity(&ours).context(|| "cannot return to our own CPUs")?;
+    cloned
 }
 
 /// The namespaces of init that are not ours, to be joined by one setns(2) with its pidfd.

@@ -1,12 +1,14 @@
 //! Running one more program in a container.
 
+use super::attributes::Attributes;
+use super::config::Config;
 use super::ended::end_child;
 use super::enter::Entrance;
 use super::making::publish;
 use super::process::{self, ProcessPlan, Stdio, Surroundings};
 use super::record::{self, Record, Status};
 use super::relay::Relay;
-use super::{Host, config, plan};
+use super::{Host, config, labels, plan};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
 use crate::seccomp;
@@ -71,6 +73,10 @@ pub struct ExecRequest {
     pub cgroup: Option<String>,
     /// Do not mind that the container is paused.
     pub ignore_paused: bool,
+    /// Profile of AppArmor, in place of the container's.
+    pub apparmor: Option<String>,
+    /// Label of SELinux, in place of the container's.
+    pub process_label: Option<String>,
 }
 
 /// Runs a program in a container. The result is its exit code (128+n for a signal), 0 when detached.
@@ -92,12 +98,13 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
         Status::Stopped => return Err(Error::user("container not running")).context(title),
     }
     let container = config::load(&directory).context(title)?;
-    let spec_process = spec_process(request, container.spec.process().as_ref()).context(title)?;
+    let (spec_process, attributes) = spec_process(request, &container).context(title)?;
     let wants_terminal = spec_process.terminal().unwrap_or(false);
     let (mut relay, remote, stdio) = relay(request, wants_terminal).context(title)?;
     let seccomp =
         container.seccomp.as_deref().map(|text| seccomp::filter(&host.layout.seccomp_cache(), text));
     let surroundings = Surroundings {
+        attributes,
         seccomp: seccomp.transpose().context(title)?,
         terminal: plan::terminal(wants_terminal, request.console_socket.as_deref(), remote).context(title)?,
         stdio,
@@ -155,16 +162,18 @@ pub fn go(link: &CommandEnd) -> Result<()> {
 }
 
 /// The process of a process.json, or the container's own, changed by the flags.
-fn spec_process(request: &ExecRequest, containers: Option<&Process>) -> Result<Process> {
+fn spec_process(request: &ExecRequest, container: &Config) -> Result<(Process, Attributes)> {
+    let containers = container.spec.process().as_ref();
+    let containers = containers.ok_or_else(|| Error::user("the container's process is not known"))?;
     if let Some(path) = &request.process {
-        let mut process = config::load_process(path)?;
+        let (mut process, attributes) = config::load_process(path)?;
         if request.tty {
             process.set_terminal(Some(true));
         }
-        return Ok(process);
+        inherit(&mut process, containers);
+        return Ok((process, attributes.or(&container.attributes)));
     }
-    let mut process =
-        containers.cloned().ok_or_else(|| Error::user("the container's process is not known"))?;
+    let mut process = containers.clone();
     process.set_args(Some(request.args.clone())).set_terminal(Some(request.tty)).set_console_size(None);
     if request.args.is_empty() {
         return Err(Error::user("there is no command").hint("podrun exec ID COMMAND..., or --process FILE"));
@@ -193,7 +202,31 @@ fn spec_process(request: &ExecRequest, containers: Option<&Process>) -> Result<P
         process.set_no_new_privileges(Some(true));
     }
     // The container's OOM score was set for its first process, and its children inherit it; so must this one.
-    Ok(process)
+    let own = Attributes {
+        apparmor: request.apparmor.clone(),
+        selinux: request.process_label.clone(),
+        ..Attributes::default()
+    };
+    let flag = |key: &str| if key == "selinuxLabel" { "--process-label" } else { "--apparmor" }.to_owned();
+    labels::check_process(&own, flag)?;
+    Ok((process, own.or(&container.attributes)))
+}
+
+/// What a process.json does not say is as it is for the container's own processes, as with runc: a process that is run
+/// in a container shall not have more rights, or other limits, because nobody thought of them.
+fn inherit(process: &mut Process, containers: &Process) {
+    if process.capabilities().is_none() {
+        process.set_capabilities(containers.capabilities().clone());
+    }
+    if process.rlimits().as_deref().unwrap_or_default().is_empty() {
+        process.set_rlimits(containers.rlimits().clone());
+    }
+    if process.no_new_privileges().is_none() {
+        process.set_no_new_privileges(containers.no_new_privileges());
+    }
+    if process.oom_score_adj().is_none() {
+        process.set_oom_score_adj(containers.oom_score_adj());
+    }
 }
 
 /// Clones a process that joins the container, and waits until it is ready.

@@ -4,6 +4,7 @@
 //! handed. Invariants: the record is written before a process is let go; a container's processes are only ever found by
 //! its record (pid with start time, cgroup); whatever a crash leaves, `list` shows it and `delete --force` removes it.
 
+pub mod attributes;
 pub mod config;
 pub mod create;
 pub mod delete;
@@ -13,6 +14,7 @@ pub mod enter;
 pub mod exec;
 pub mod hooks;
 pub mod init;
+pub mod labels;
 pub mod making;
 pub mod mounts;
 pub mod namespaces;

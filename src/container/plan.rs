@@ -5,6 +5,7 @@ use super::config::Config;
 use super::hooks::Hooks;
 use super::init::InitPlan;
 use super::init::hooks::InitHooks;
+use super::labels;
 use super::mounts::options::propagation;
 use super::mounts::plan::{self as mounts, CgroupView, MountKind, Places, RootPlan};
 use super::namespaces::{Namespaces, sysctl_path};
@@ -178,6 +179,7 @@ fn surroundings(
         Streams::Terminal(socket) => (None, Some(socket)),
     };
     Ok(Surroundings {
+        attributes: config.attributes.clone().of_first_process(),
         seccomp,
         stdio,
         terminal: self::terminal(terminal, request.console_socket.as_deref(), relay)?,
@@ -256,12 +258,20 @@ fn plan_mounts(
     hierarchies: Option<&Hierarchies>,
 ) -> Result<Vec<mounts::MountPlan>> {
     let mut plans = Vec::new();
+    let label = spec.linux().as_ref().and_then(|linux| linux.mount_label().as_deref());
+    let label = label.filter(|label| !label.is_empty());
+    label.map_or(Ok(()), |label| labels::check_label("linux.mountLabel", label))?;
     for (index, mount) in spec.mounts().as_deref().unwrap_or_default().iter().enumerate() {
         let title =
             || format!("mounts[{index}]: cannot mount at {:?}", mount.destination().display().to_string());
         let mut plan = mounts::mount(places, mount).context(title)?;
         if let MountKind::Cgroup(views) = &mut plan.kind {
             *views = cgroup_views(mount, namespaces, cgroup, hierarchies).context(title)?;
+        }
+        if let (Some(label), MountKind::New { fstype, .. }) = (label, &plan.kind)
+            && labels::can_label(fstype)
+        {
+            plan.options.parameters.push(format!("context={label}"));
         }
         plans.push(plan);
     }

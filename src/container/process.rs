@@ -1,6 +1,7 @@
 //! From the runtime spec's `process` to what init needs to become it: the same for a container's first process and
 //! for `exec`.
 
+use super::attributes::Attributes;
 use super::init::caps::CapabilitySets;
 use crate::error::{Context, Error, Result};
 use crate::seccomp::Filter;
@@ -39,6 +40,8 @@ pub struct ProcessPlan {
     pub rlimits: Vec<Rlimit>,
     /// Badness for the OOM killer, -1000 to 1000.
     pub oom_score_adj: Option<i32>,
+    /// Scheduling, memory policy, labels.
+    pub attributes: Attributes,
     /// A terminal for the standard streams.
     pub terminal: Option<Terminal>,
     /// Standard streams in place of the inherited ones, where there is no terminal.
@@ -102,6 +105,7 @@ impl ProcessPlan {
             seccomp: self.seccomp.clone(),
             rlimits: self.rlimits.clone(),
             oom_score_adj: self.oom_score_adj,
+            attributes: self.attributes.clone(),
             terminal: None,
             stdio: Some(stdio),
             keyring: self.keyring.clone(),
@@ -115,9 +119,11 @@ impl ProcessPlan {
     }
 }
 
-/// What does not come from the runtime spec's `process`.
+/// What does not come from the typed part of the runtime spec's `process`.
 #[derive(Debug, Default)]
 pub struct Surroundings {
+    /// See [`ProcessPlan::attributes`].
+    pub attributes: Attributes,
     /// Compiled seccomp filter.
     pub seccomp: Option<Filter>,
     /// See [`ProcessPlan::terminal`].
@@ -176,6 +182,7 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
         seccomp: surroundings.seccomp,
         rlimits: rlimits(process)?,
         oom_score_adj: oom_score_adj(process)?,
+        attributes: surroundings.attributes,
         terminal,
         stdio: surroundings.stdio,
         keyring: surroundings.keyring,
@@ -269,6 +276,7 @@ mod tests {
         plan(
             &process,
             Surroundings {
+                attributes: Attributes::default(),
                 seccomp: None,
                 terminal: None,
                 stdio: None,

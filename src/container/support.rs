@@ -13,9 +13,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("linux.gidMappings", "user namespaces are not supported"),
     ("linux.timeOffsets", "time namespaces are not supported"),
     ("linux.intelRdt", ""),
-    ("linux.personality", ""),
-    ("linux.mountLabel", "SELinux is not supported"),
-    ("linux.memoryPolicy", ""),
     ("linux.netDevices", ""),
     ("vm", ""),
     ("windows", ""),
@@ -24,17 +21,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 ];
 
 /// As [`UNSUPPORTED`], below `process`.
-const UNSUPPORTED_PROCESS: &[(&str, &str)] = &[
-    (
-        "apparmorProfile",
-        "AppArmor is not supported; leave it out or, in the client, run the container unconfined",
-    ),
-    ("selinuxLabel", "SELinux is not supported; leave it out or disable labels in the client"),
-    ("scheduler", ""),
-    ("ioPriority", ""),
-    ("execCPUAffinity", ""),
-    ("commandLine", "it is Windows' own"),
-];
+const UNSUPPORTED_PROCESS: &[(&str, &str)] = &[("commandLine", "it is Windows' own")];
 
 /// Namespace types that are not supported yet.
 const UNSUPPORTED_NAMESPACES: &[&str] = &["user", "time"];
@@ -121,7 +108,7 @@ mod tests {
             (json!({"vm": {"hypervisor": {"path": "/x"}}}), "vm"),
             (json!({"mounts": [{}, {"uidMappings": [{}]}]}), "mounts[1].uidMappings"),
             (json!({"linux": {"namespaces": [{"type": "pid"}, {"type": "user"}]}}), "linux.namespaces[1]"),
-            (json!({"process": {"apparmorProfile": "p"}}), "process.apparmorProfile"),
+            (json!({"process": {"commandLine": "p"}}), "process.commandLine"),
             (json!({"linux": {"timeOffsets": {"boottime": {}}}}), "linux.timeOffsets"),
         ];
         for (config, field) in table {
@@ -132,8 +119,8 @@ mod tests {
 
     #[test]
     fn empty_values_ask_for_nothing() {
-        let config = json!({"vm": {}, "linux": {"uidMappings": null, "mountLabel": ""},
-            "process": {"apparmorProfile": "", "selinuxLabel": ""}, "unknownToTheSpec": 1});
+        let config = json!({"vm": {}, "linux": {"uidMappings": null, "intelRdt": {}},
+            "process": {"commandLine": ""}, "unknownToTheSpec": 1});
         check(&config).unwrap();
     }
 }

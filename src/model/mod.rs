@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod ids;
 pub mod image;
+pub mod node;
 pub mod podspec;
 pub mod probe;
 pub mod quantity;

@@ -3,7 +3,8 @@
 //! The tree is walked by hand, since serde's messages know the line but not the field. Unknown properties are
 //! ignored, as the runtime spec asks; known ones that podrun cannot honour are refused.
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
+use crate::model::node::Node;
 use libseccomp::{ScmpAction, ScmpArch, ScmpCompareOp};
 use serde_json::Value;
 
@@ -49,10 +50,10 @@ impl Profile {
     /// The first field that is wrong, by name.
     pub fn parse(text: &str) -> Result<Self> {
         let tree: Value = serde_json::from_str(text).context(|| "linux.seccomp is not JSON")?;
-        let root = Node { path: "linux.seccomp".into(), value: &tree };
+        let root = Node::new("linux.seccomp", &tree);
         root.object()?;
         for key in ["listenerPath", "listenerMetadata"] {
-            if let Some(node) = root.get(key).filter(|node| node.value.as_str() != Some("")) {
+            if let Some(node) = root.get(key).filter(|node| node.string().ok() != Some("")) {
                 return Err(node
                     .error("is not supported yet")
                     .hint("it serves SCMP_ACT_NOTIFY only; leave it out"));
@@ -160,49 +161,4 @@ fn flags(root: &Node) -> Result<u32> {
         other => Err(flag.error(&format!("unknown flag {other:?}"))),
     })?;
     Ok(bits.into_iter().fold(0, |all, bit| all | bit))
-}
-
-/// A value and where it stands, such as `linux.seccomp.syscalls[3].action`.
-struct Node<'a> {
-    path: String,
-    value: &'a Value,
-}
-
-impl<'a> Node<'a> {
-    fn error(&self, what: &str) -> Error {
-        Error::user(format!("{}: {what}", self.path))
-    }
-
-    fn object(&self) -> Result<()> {
-        if self.value.is_object() { Ok(()) } else { Err(self.error("is not an object")) }
-    }
-
-    /// The property `key`; null is as good as absent, since Go writes it for what is not set.
-    fn get(&self, key: &str) -> Option<Node<'a>> {
-        let value = self.value.get(key).filter(|value| !value.is_null())?;
-        Some(Node { path: format!("{}.{key}", self.path), value })
-    }
-
-    fn require(&self, key: &str) -> Result<Node<'a>> {
-        self.get(key).ok_or_else(|| Error::user(format!("{}.{key}: is missing", self.path)))
-    }
-
-    fn string(&self) -> Result<&'a str> {
-        self.value.as_str().ok_or_else(|| self.error("is not a string"))
-    }
-
-    fn unsigned(&self, largest: u64) -> Result<u64> {
-        match self.value.as_u64() {
-            Some(number) if number <= largest => Ok(number),
-            _ => Err(self.error(&format!("{} is not a whole number from 0 to {largest}", self.value))),
-        }
-    }
-
-    /// Reads each element of the list `key`; none where there is no list.
-    fn each<T>(&self, key: &str, read: impl Fn(&Node) -> Result<T>) -> Result<Vec<T>> {
-        let Some(list) = self.get(key) else { return Ok(Vec::new()) };
-        let elements = list.value.as_array().ok_or_else(|| list.error("is not a list"))?;
-        let node = |(index, value)| Node { path: format!("{}[{index}]", list.path), value };
-        elements.iter().enumerate().map(node).map(|element| read(&element)).collect()
-    }
 }

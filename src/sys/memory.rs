@@ -52,6 +52,15 @@ pub fn give_back() {
     unsafe { libc::malloc_trim(0) };
 }
 
+/// set_mempolicy(2) for this thread and what it executes; `nodes` is a bit mask.
+pub fn set_policy(mode: u32, nodes: &[u64]) -> io::Result<()> {
+    // One more than the highest bit: the kernel takes it for a count that is off by one.
+    let bits = if nodes.is_empty() { 0 } else { size_of_val(nodes) * 8 + 1 };
+    let mask = if nodes.is_empty() { std::ptr::null() } else { nodes.as_ptr() };
+    // SAFETY: the kernel reads `bits` - 1 bits from the mask, which lives until the call returns; null for none.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,7 @@ pub mod pidfd;
 pub mod process;
 pub mod pty;
 pub mod random;
+pub mod sched;
 pub mod seccomp;
 pub mod socket;
 pub mod start;

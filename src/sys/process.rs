@@ -188,3 +188,9 @@ pub fn set_domain_name(name: &str) -> io::Result<()> {
     // SAFETY: the name's pointer and length are of one live string.
     check(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }.into()).map(drop)
 }
+
+/// personality(2): the execution domain.
+pub fn set_personality(domain: u32) -> io::Result<()> {
+    // SAFETY: the call takes an integer.
+    check(unsafe { libc::personality(domain.into()) }.into()).map(drop)
+}

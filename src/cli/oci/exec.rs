@@ -19,7 +19,7 @@ use std::path::PathBuf;
 pub struct ExecArgs {
     /// JSON file of the process, as in config.json, in place of CMD
     #[arg(short, long, value_name = "FILE",
-        conflicts_with_all = ["env", "user", "additional_gids", "cwd", "capabilities", "no_new_privs"])]
+        conflicts_with_all = ["env", "user", "additional_gids", "cwd", "capabilities", "no_new_privs", "apparmor", "process_label"])]
     pub process: Option<PathBuf>,
     /// Give the process a terminal
     #[arg(short, long)]
@@ -63,10 +63,10 @@ pub struct ExecArgs {
     /// Do not refuse a container that is frozen
     #[arg(long)]
     pub ignore_paused: bool,
-    /// AppArmor profile (not supported yet)
+    /// AppArmor profile of the process
     #[arg(long, value_name = "PROFILE")]
     pub apparmor: Option<String>,
-    /// SELinux label (not supported yet)
+    /// SELinux label of the process
     #[arg(long, value_name = "LABEL")]
     pub process_label: Option<String>,
     /// The container and the command.
@@ -96,12 +96,6 @@ impl ExecArgs {
         if self.cgroup.as_ref().is_some_and(|path| path.contains(':')) {
             return Err(super::not_supported("--cgroup with a controller").hint("give the path alone"));
         }
-        if self.apparmor.is_some() {
-            return Err(super::not_supported("--apparmor"));
-        }
-        if self.process_label.is_some() {
-            return Err(super::not_supported("--process-label"));
-        }
         Ok(ExecRequest {
             process: self.process.clone(),
             args: self.target.words.iter().map(text).collect::<Result<_>>()?,
@@ -121,6 +115,8 @@ impl ExecArgs {
             preserve_fds: self.preserve_fds,
             cgroup: self.cgroup.clone(),
             ignore_paused: self.ignore_paused,
+            apparmor: self.apparmor.clone().filter(|profile| !profile.is_empty()),
+            process_label: self.process_label.clone().filter(|label| !label.is_empty()),
         })
     }
 }

@@ -2,6 +2,7 @@
 //! could not use; tests hold the lists against the code that reads them.
 
 use crate::cli::{SPEC_VERSION, output};
+use crate::container::attributes::{MEMORY_FLAGS, MEMORY_MODES};
 use crate::container::hooks::Stage;
 use crate::container::mounts::options::names;
 use crate::error::Result;
@@ -89,10 +90,10 @@ fn features() -> Value {
                 "knownFlags": SECCOMP_FLAGS,
                 "supportedFlags": SECCOMP_FLAGS,
             },
-            "apparmor": {"enabled": false},
-            "selinux": {"enabled": false},
+            "apparmor": {"enabled": true},
+            "selinux": {"enabled": true},
             "intelRdt": {"enabled": false},
-            "memoryPolicy": {"modes": [], "flags": []},
+            "memoryPolicy": {"modes": MEMORY_MODES.map(|(name, _)| name), "flags": MEMORY_FLAGS.map(|(name, _)| name)},
             "mountExtensions": {"idmap": {"enabled": false}},
             "netDevices": {"enabled": false},
         },

@@ -9,6 +9,7 @@
 use super::{InitPlan, die_with_command, kernel};
 use crate::cgroup::Entry;
 use crate::container::create::clone_hint;
+use crate::container::labels;
 use crate::container::namespaces;
 use crate::container::process::ProcessPlan;
 use crate::error::{Context, Result};
@@ -47,6 +48,13 @@ fn run(join: &JoinPlan<'_>, plan: &mut Option<InitPlan>) -> Result<()> {
     }
     if let Some(score) = join.oom_score_adj {
         kernel::write_oom_score("self", score)?;
+    }
+    if let Some(plan) = plan {
+        // Handed down to the program's process, whose /proc is the container's.
+        let attributes = &mut plan.process.attributes;
+        labels::ask_for_keys(attributes)?;
+        labels::ask(attributes)?;
+        (attributes.apparmor, attributes.selinux) = (None, None);
     }
     let (init, flags) = join.namespaces;
     if flags != 0 {

@@ -4,6 +4,7 @@
 //! through the link. The process is a copy of a single-threaded one, dies with the command until it is on record, and
 //! never returns into the command's stack.
 
+pub mod attributes;
 pub mod caps;
 pub mod console;
 pub mod exec;
@@ -89,7 +90,9 @@ const STEPS: &[Step] = &[
     ("cannot enter the cgroup", enter_cgroup),
     // The cgroup namespace's root is the group the process is in when it is made, and what follows is charged to it.
     ("cannot set the OOM score", kernel::set_oom_score),
-    // The two above write through the host's procfs and cgroup mounts, which joining a mount namespace takes away.
+    ("cannot ask for a label of keys", attributes::ask_for_key_label),
+    // The three above write through the host's procfs and cgroup mounts, which joining a mount namespace takes away.
+    ("cannot set the CPU affinity", attributes::set_affinity),
     ("cannot join the namespaces", join_namespaces),
     ("cannot make a cgroup namespace", new_cgroup_namespace),
     ("cannot start a session", new_session),
@@ -102,6 +105,8 @@ const STEPS: &[Step] = &[
     ("cannot make the root file system", make_root),
     // Every namespace and mount is there, and the host's files can still be seen: so the runtime spec wants it.
     ("cannot run its hooks", hooks::before_root),
+    // For the program and not for those hooks, by the host's procfs, which goes with the host's files.
+    ("cannot ask for a profile or label", attributes::ask_for_labels),
     ("cannot make the terminal", console::make),
     ("cannot enter the root file system", enter_root),
     ("cannot set up the standard streams", console::adopt),
@@ -112,6 +117,10 @@ const STEPS: &[Step] = &[
     ("cannot close file descriptors", exec::close_descriptors),
     ("cannot complete the environment", identity::complete_environment),
     ("cannot set resource limits", kernel::set_rlimits),
+    ("cannot set the memory policy", attributes::set_memory_policy),
+    ("cannot set the personality", attributes::set_personality),
+    // As root, and when nothing is cloned any more: a process with a deadline cannot fork.
+    ("cannot set the priorities", attributes::set_priorities),
     // Without no_new_privs, loading a filter takes CAP_SYS_ADMIN: before the capabilities go (seccomp(2)). The filter
     // must then allow what follows, as with every runtime.
     ("cannot load the seccomp filter", load_early_filter),
