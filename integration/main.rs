@@ -27,6 +27,7 @@ mod exec;
 mod full_disk;
 mod harness;
 mod hooks;
+mod https;
 mod images;
 mod images_crash;
 mod images_hostile;
@@ -75,6 +76,7 @@ fn main() -> std::process::ExitCode {
         apply::cases(),
         pod_watching::cases(),
         timing::cases(),
+        https::cases(),
         documented::cases(),
         manifest_pods::cases(),
         races::cases(),

@@ -109,6 +109,7 @@ setup_tests() {
     lacks_command crun crun
     lacks_command ctr containerd
     lacks_command strace strace
+    lacks_command openssl openssl
   )
   [ -n "$missing" ] || return 0
   case " $missing" in *' containerd '*) new_containerd=yes ;; esac

@@ -51,6 +51,7 @@ pub fn conditions() -> Vec<(&'static str, bool)> {
         ("shared-clock", !may_set_clock()),
         ("no-containerd", !has_package("containerd") || !has_package("ctr")),
         ("no-strace", !has_package("strace")),
+        ("no-openssl", !has_package("openssl")),
         ("no-runc", !has_package("runc")),
         ("no-crun", !has_package("crun")),
     ]

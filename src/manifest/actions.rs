@@ -83,22 +83,14 @@ pub(super) fn command(
 /// Reads an `httpGet`.
 pub(super) fn http_get(field: &Field<'_>, ports: &Ports, report: &mut Report<'_>) -> Option<HttpGet> {
     let port = ports.resolve(&field.get("port"), report);
-    let scheme = field.get("scheme");
     let schemes = [("HTTP", Scheme::Http), ("HTTPS", Scheme::Https)];
-    let scheme_value = choice(&scheme, &schemes, report).unwrap_or(Scheme::Http);
-    if scheme_value == Scheme::Https {
-        report.unsupported(
-            &scheme.path,
-            "HTTPS",
-            Some("use HTTP, tcpSocket or a command of the container's"),
-        );
-    }
+    let scheme = choice(&field.get("scheme"), &schemes, report).unwrap_or(Scheme::Http);
     let headers = headers(&field.get("httpHeaders"), report);
     Some(HttpGet {
         host: host(field),
         port: port?,
         path: field.get("path").filled().unwrap_or("/").to_owned(),
-        scheme: scheme_value,
+        scheme,
         headers,
     })
 }

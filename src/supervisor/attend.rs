@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::lifecycle::{Event, ProbeResult};
 use crate::model::podspec::ContainerSpec;
 use crate::model::probe::{Handler, HookKind, ProbeHandler, ProbeKind};
+use crate::model::status::EventKind;
 use crate::pod::NamespaceKind;
 use std::time::{Duration, Instant};
 
@@ -113,6 +114,10 @@ impl Supervisor {
                 Event::Probed { index, restart, kind, result }
             }
             What::Hook(hook) => {
+                if let Verdict::Warning(text) = &verdict {
+                    let (now, text) = (self.now(), text.clone());
+                    self.machine.note(EventKind::Warning, "LifecycleHTTPFallback", Some(index), text, now);
+                }
                 let result = match verdict {
                     Verdict::Success | Verdict::Warning(_) => Ok(()),
                     Verdict::Failure(text) | Verdict::Error(text) => Err(text),

@@ -19,7 +19,7 @@ pub(super) static HTTP_GET_ACTION: Type = Type {
         honoured("httpHeaders", Objects(&HTTP_HEADER)),
         honoured("path", Text),
         honoured("port", IntOrText),
-        honoured("scheme", Text), // HTTP; HTTPS is refused
+        honoured("scheme", Text),
         unsupported("protocol", Text, Unset::Null),
     ],
 };

@@ -211,10 +211,6 @@ const PROBES: &[(&str, &str)] = &[
         "livenessProbe: {httpGet: {port: 80, scheme: https}}",
         "scheme: Unsupported value: \"https\": supported values: \"HTTP\", \"HTTPS\"",
     ),
-    (
-        "livenessProbe: {httpGet: {port: 80, scheme: HTTPS}}",
-        "scheme: HTTPS is not supported yet\nhint: use HTTP,",
-    ),
     ("livenessProbe: {grpc: {port: 80, mode: TLS}}", "grpc.mode: not supported yet"),
     (
         "livenessProbe: {httpGet: {port: 80, httpHeaders: [{name: 'a b', value: x}]}}",
@@ -404,11 +400,11 @@ fn lenient(text: &str) -> Manifest {
     read(text.as_bytes(), "shop.yaml", &LENIENT).unwrap_or_else(|error| panic!("{error}")).remove(0)
 }
 
-/// A probe by HTTP of what speaks HTTPS would kill; none does not.
+/// A probe in the clear of what speaks TLS would kill; none does not.
 #[test]
 fn probes_that_are_not_supported_are_left_out_as_a_whole() {
     let manifest = lenient(&with(
-        "livenessProbe: {httpGet: {port: 443, scheme: HTTPS}}\nreadinessProbe: {grpc: {port: 1, mode: TLS}}\nlifecycle: {postStart: {httpGet: {port: 443, scheme: HTTPS}}}\nrestartPolicy: Never\nrestartPolicyRules:\n- {action: RestartAllContainers, exitCodes: {operator: In}}\n- {action: Restart, exitCodes: {operator: In}}",
+        "livenessProbe: {httpGet: {port: 443, protocol: h2c}}\nreadinessProbe: {grpc: {port: 1, mode: TLS}}\nlifecycle: {postStart: {httpGet: {port: 443, protocol: h2c}}}\nrestartPolicy: Never\nrestartPolicyRules:\n- {action: RestartAllContainers, exitCodes: {operator: In}}\n- {action: Restart, exitCodes: {operator: In}}",
         "",
     ));
     let container = &manifest.spec.containers[0];
@@ -416,7 +412,7 @@ fn probes_that_are_not_supported_are_left_out_as_a_whole() {
     assert_eq!((&container.lifecycle.post_start, container.restart_policy_rules.len()), (&None, 1));
     let path = "spec.containers[0]";
     for warning in [
-        format!("shop.yaml:9: {path}.livenessProbe.httpGet.scheme: HTTPS is not supported yet, ignored"),
+        format!("shop.yaml:9: {path}.livenessProbe.httpGet.protocol: not supported yet, ignored"),
         format!("shop.yaml:9: {path}.livenessProbe: is left out, since not all of it is supported"),
         format!("shop.yaml:10: {path}.readinessProbe: is left out, since not all of it is supported"),
         format!("shop.yaml:11: {path}.lifecycle.postStart: is left out, since not all of it is supported"),

@@ -1,11 +1,12 @@
 //! Asking a pod for a page, and going where it sends us, as long as that is the same host.
 
-use super::dial::{Dial, Network};
+use super::dial::Network;
 use super::http::{self, Answer, Flaw};
-use super::url::Url;
+use super::stream::Stream;
+use super::url::{self, Url};
 use super::watch::Watch;
-use super::{Progress, Purpose, Verdict, words};
-use crate::model::probe::HttpGet;
+use super::{Progress, Purpose, Verdict, tls, words};
+use crate::model::probe::{HttpGet, Scheme};
 
 /// Most requests of one attempt.
 const MOST_REQUESTS: u32 = 10;
@@ -20,11 +21,10 @@ pub struct Fetch {
     host: String,
     url: Url,
     requests: u32,
-    dial: Dial,
-    /// What is still to be sent, once we are connected.
-    unsent: Vec<u8>,
-    connected: bool,
+    stream: Stream,
     answer: Answer,
+    /// What to say of a success.
+    remark: Option<String>,
 }
 
 impl Fetch {
@@ -35,8 +35,8 @@ impl Fetch {
         purpose: Purpose,
         watch: Watch<'_>,
     ) -> Result<Self, Verdict> {
-        let url = Url::new(&network.host(get.host.as_deref()), get.port, &get.path);
-        let (dial, unsent) = ask(network, &url, &get.headers, purpose, watch)?;
+        let url = Url::new(get.scheme, &network.host(get.host.as_deref()), get.port, &get.path);
+        let stream = ask(network, &url, &get.headers, purpose, watch)?;
         Ok(Self {
             network: network.clone(),
             headers: get.headers.clone(),
@@ -44,10 +44,9 @@ impl Fetch {
             host: url.host.clone(),
             url,
             requests: 1,
-            dial,
-            unsent,
-            connected: false,
+            stream,
             answer: Answer::default(),
+            remark: None,
         })
     }
 
@@ -61,32 +60,29 @@ impl Fetch {
 
     /// One look at the connection; a verdict ends the attempt.
     fn step(&mut self, watch: Watch<'_>) -> Result<(), Verdict> {
-        if !self.connected {
-            self.dial.finish().map_err(|words| failure(&self.url, &words))?;
-            self.connected = true;
-        }
-        if !self.unsent.is_empty() {
-            // One that answers without having heard us is listened to all the same.
-            match self.dial.send(&self.unsent) {
-                Ok(sent) => drop(self.unsent.drain(..sent)),
-                Err(_) => self.unsent.clear(),
-            }
-            let change = watch.change(&self.dial, !self.unsent.is_empty());
-            change.map_err(|error| Verdict::Error(error.to_string()))?;
-        }
+        let unwatched = |error: crate::error::Error| Verdict::Error(error.to_string());
+        self.stream.connect().map_err(|words| failure(&self.url, &words))?;
+        self.stream.send(watch).map_err(unwatched)?;
         let mut buffer = [0; 16 << 10];
-        let whole = match self.dial.receive(&mut buffer) {
-            Ok(None) => return Ok(()),
-            Ok(Some(0)) => self.answer.end().map(|()| true),
-            Ok(Some(length)) => self.answer.take(&buffer[..length]),
-            Err(words) if self.answer.has_head() => Err(Flaw::Body(words)),
-            Err(words) => Err(Flaw::Head(words)),
-        };
-        match whole {
-            Ok(false) => Ok(()),
-            Ok(true) => self.conclude(watch),
-            Err(Flaw::Head(words)) => Err(failure(&self.url, &words)),
-            Err(Flaw::Body(words)) => Err(Verdict::Error(words)),
+        loop {
+            let whole = match self.stream.receive(&mut buffer) {
+                Ok(None) => Ok(false),
+                Ok(Some(0)) => self.answer.end().map(|()| true),
+                Ok(Some(length)) => self.answer.take(&buffer[..length]),
+                Err(words) if self.answer.has_head() => Err(Flaw::Body(words)),
+                Err(words) => Err(Flaw::Head(words)),
+            };
+            match whole {
+                Ok(false) if self.stream.is_ready() => {}
+                // What TLS has made of it may call for an answer.
+                Ok(false) => return self.stream.send(watch).map_err(unwatched),
+                Ok(true) => return self.conclude(watch),
+                Err(Flaw::Head(words)) if words == tls::IN_THE_CLEAR && self.purpose == Purpose::Hook => {
+                    return self.ask_in_the_clear(watch);
+                }
+                Err(Flaw::Head(words)) => return Err(failure(&self.url, &words)),
+                Err(Flaw::Body(words)) => return Err(Verdict::Error(words)),
+            }
         }
     }
 
@@ -94,7 +90,7 @@ impl Fetch {
     fn conclude(&mut self, watch: Watch<'_>) -> Result<(), Verdict> {
         let status = self.answer.status();
         let next =
-            self.answer.location().map(|location| (!location.contains("//"), self.url.follow(location)));
+            self.answer.location().map(|location| (!url::is_absolute(location), self.url.follow(location)));
         // To another host, or by another protocol, nobody follows.
         if let Some((is_relative, Some(next))) = next
             && next.host == self.host
@@ -105,7 +101,9 @@ impl Fetch {
             return self.follow(next, is_relative, watch);
         }
         Err(match status {
-            _ if self.purpose == Purpose::Hook => Verdict::Success,
+            _ if self.purpose == Purpose::Hook => {
+                self.remark.take().map_or(Verdict::Success, Verdict::Warning)
+            }
             200..300 => Verdict::Success,
             300..400 => {
                 Verdict::Warning(format!("Probe terminated redirects, Response body: {}", self.answer.body()))
@@ -119,11 +117,22 @@ impl Fetch {
         if !is_relative {
             self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Host"));
         }
-        watch.forget(&self.dial);
-        (self.dial, self.unsent) = ask(&self.network, &url, &self.headers, self.purpose, watch)?;
-        (self.url, self.connected, self.answer) = (url, false, Answer::default());
+        self.stream.forget(watch);
+        self.stream = ask(&self.network, &url, &self.headers, self.purpose, watch)?;
+        (self.url, self.answer) = (url, Answer::default());
         self.requests += 1;
         Ok(())
+    }
+
+    /// Hooks once were asked without TLS, whatever their scheme; servers that count on it are served still.
+    fn ask_in_the_clear(&mut self, watch: Watch<'_>) -> Result<(), Verdict> {
+        self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Authorization"));
+        self.remark = Some(format!(
+            "request to HTTPS lifecycle hook {} got HTTP response, retry with HTTP succeeded",
+            self.url.authority
+        ));
+        let url = Url { scheme: Scheme::Http, ..self.url.clone() };
+        self.follow(url, true, watch)
     }
 
     /// The verdict when the time is over.
@@ -139,22 +148,22 @@ impl Fetch {
 
     /// Closes the connection.
     pub fn end(self, watch: Watch<'_>) {
-        watch.forget(&self.dial);
+        self.stream.forget(watch);
     }
 }
 
-/// Begins to connect, and says what is to be sent then.
+/// Begins to connect, with the request to be sent then.
 fn ask(
     network: &Network,
     url: &Url,
     headers: &[(String, String)],
     purpose: Purpose,
     watch: Watch<'_>,
-) -> Result<(Dial, Vec<u8>), Verdict> {
+) -> Result<Stream, Verdict> {
     let request = http::request(url, headers, purpose).map_err(|words| failure(url, &words))?;
-    let dial = network.dial(&url.host, url.port).map_err(|words| failure(url, &words))?;
-    watch.writable(&dial).map_err(|error| Verdict::Error(error.to_string()))?;
-    Ok((dial, request.into_bytes()))
+    let stream = Stream::open(network, url, request).map_err(|words| failure(url, &words))?;
+    stream.watch(watch).map_err(|error| Verdict::Error(error.to_string()))?;
+    Ok(stream)
 }
 
 fn failure(url: &Url, words: &str) -> Verdict {

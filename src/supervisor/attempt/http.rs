@@ -327,6 +327,7 @@ fn first_line(line: &[u8]) -> Result<u16, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::probe::Scheme;
 
     /// The same, whether it comes at once or byte by byte; then the connection ends.
     fn read(bytes: &[u8]) -> Result<(u16, String, bool), Flaw> {
@@ -410,7 +411,7 @@ mod tests {
 
     #[test]
     fn requests() {
-        let url = Url::new("10.0.0.1", 80, "/a");
+        let url = Url::new(Scheme::Http, "10.0.0.1", 80, "/a");
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let plain = request(&url, &[], Purpose::Probe).unwrap();
         let version = env!("CARGO_PKG_VERSION");

@@ -9,6 +9,7 @@
 //! dying                processes of attempts that are over
 //! dial, tcp            a socket made in the pod's network namespace, and connecting it
 //! fetch, http, url     HTTP: the request and its redirects; what a server may answer
+//! stream, tls          a connection in the clear or by TLS
 //! health, frame, hpack gRPC's health check, over as much of HTTP/2 as it takes
 //! ```
 //!
@@ -23,9 +24,13 @@ mod frame;
 mod health;
 mod hpack;
 mod http;
+mod stream;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod tls;
+#[cfg(test)]
+mod tls_tests;
 mod url;
 mod watch;
 mod words;
@@ -34,7 +39,7 @@ pub use dial::Network;
 
 use crate::container::Runner;
 use crate::error::Result;
-use crate::model::probe::{ProbeHandler, Scheme};
+use crate::model::probe::ProbeHandler;
 use command::Command;
 use dying::{Dying, Remains};
 use fetch::Fetch;
@@ -141,9 +146,6 @@ impl Attempts {
         let begun = match handler {
             ProbeHandler::Exec { command } => {
                 Command::begin(target.runner, command, watch).map(Work::Command)
-            }
-            ProbeHandler::HttpGet(get) if get.scheme == Scheme::Https => {
-                Err(Verdict::Error("HTTPS is not supported".into()))
             }
             ProbeHandler::HttpGet(get) => {
                 Fetch::begin(target.network, get, purpose, watch).map(|f| Work::Fetch(Box::new(f)))

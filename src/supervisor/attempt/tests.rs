@@ -1,16 +1,16 @@
 use super::*;
-use crate::model::probe::HttpGet;
+use crate::model::probe::{HttpGet, Scheme};
 use crate::sys::process::poll_until;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// For attempts that are to run into it.
-const SHORT: Duration = Duration::from_millis(200);
+pub(super) const SHORT: Duration = Duration::from_millis(200);
 
 /// Runs one attempt to its end, as a supervisor's loop does.
-fn verdict(handler: &ProbeHandler, purpose: Purpose, timeout: Duration) -> Verdict {
+pub(super) fn verdict(handler: &ProbeHandler, purpose: Purpose, timeout: Duration) -> Verdict {
     let network = Network::new(None, None).unwrap();
     let mut attempts = Attempts::new().unwrap();
     let target = Target { network: &network, runner: None };
@@ -27,7 +27,7 @@ fn verdict(handler: &ProbeHandler, purpose: Purpose, timeout: Duration) -> Verdi
 }
 
 /// The verdict on a server that does `serve`, and its port.
-fn served(
+pub(super) fn served(
     handler: impl FnOnce(u16) -> ProbeHandler,
     timeout: Duration,
     serve: impl FnOnce(&TcpListener) + Send,
@@ -40,7 +40,7 @@ fn served(
     })
 }
 
-fn page(port: u16) -> ProbeHandler {
+pub(super) fn page(port: u16) -> ProbeHandler {
     ProbeHandler::HttpGet(HttpGet {
         scheme: Scheme::Http,
         host: None,
@@ -55,7 +55,7 @@ fn tcp(port: u16) -> ProbeHandler {
 }
 
 /// Reads a request to its empty line.
-fn request(stream: &mut TcpStream) -> String {
+pub(super) fn request(stream: &mut TcpStream) -> String {
     let (mut text, mut byte) = (String::new(), [0]);
     while !text.ends_with("\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
         text.push(char::from(byte[0]));
@@ -64,7 +64,7 @@ fn request(stream: &mut TcpStream) -> String {
 }
 
 /// Answers one request; a client that has heard enough is fine.
-fn answer(listener: &TcpListener, bytes: &[u8]) -> String {
+pub(super) fn answer(listener: &TcpListener, bytes: &[u8]) -> String {
     let (mut stream, _) = listener.accept().unwrap();
     let request = request(&mut stream);
     drop(stream.write_all(bytes));
@@ -72,11 +72,11 @@ fn answer(listener: &TcpListener, bytes: &[u8]) -> String {
 }
 
 /// A port that nobody listens at.
-fn closed_port() -> u16 {
+pub(super) fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn failure(words: impl Into<String>) -> Verdict {
+pub(super) fn failure(words: impl Into<String>) -> Verdict {
     Verdict::Failure(words.into())
 }
 
@@ -225,7 +225,7 @@ fn redirects_are_followed_within_the_host() {
     };
     assert_eq!(served(page, SECOND, within).0, failure("HTTP probe failed with statuscode: 418"));
     let warning = Verdict::Warning("Probe terminated redirects, Response body: to".into());
-    for location in ["http://127.0.0.2/", "https://127.0.0.1/", "//example.com/"] {
+    for location in ["http://127.0.0.2/", "https://127.0.0.2/", "//example.com/"] {
         assert_eq!(
             served(page, SECOND, |listener| drop(answer(listener, to(location).as_bytes()))).0,
             warning

@@ -1,11 +1,13 @@
 //! As much of URLs (RFC 3986) as asking a pod for a page takes.
 
 use super::dial::joined;
+use crate::model::probe::Scheme;
 use std::fmt;
 
-/// Where a page is, by HTTP.
+/// Where a page is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
+    pub scheme: Scheme,
     /// Name or address, without brackets.
     pub host: String,
     pub port: u16,
@@ -17,23 +19,21 @@ pub struct Url {
 
 impl Url {
     /// The page `path` of a host.
-    pub fn new(host: &str, port: u16, path: &str) -> Self {
+    pub fn new(scheme: Scheme, host: &str, port: u16, path: &str) -> Self {
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        Self { host: host.to_owned(), port, authority: joined(host, port), target: target(path) }
+        Self { scheme, host: host.to_owned(), port, authority: joined(host, port), target: target(path) }
     }
 
-    /// Where a server sends us, if that is by HTTP too.
+    /// Where a server sends us, if that is by HTTP or HTTPS too.
     pub fn follow(&self, location: &str) -> Option<Self> {
         let location = location.split('#').next().unwrap_or_default();
-        let absolute = match location.split_once(':') {
-            // A `:` behind a `/` or `?` is part of the path.
-            Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
-                if !scheme.eq_ignore_ascii_case("http") {
-                    return None;
-                }
-                Some(rest.strip_prefix("//")?)
+        let (scheme, absolute) = match scheme(location) {
+            Some((name, rest)) => {
+                let mut known = [Scheme::Http, Scheme::Https].into_iter();
+                let scheme = known.find(|scheme| name.eq_ignore_ascii_case(word(*scheme)))?;
+                (scheme, Some(rest.strip_prefix("//")?))
             }
-            _ => location.strip_prefix("//"),
+            None => (self.scheme, location.strip_prefix("//")),
         };
         let Some(rest) = absolute else {
             return Some(Self { target: self.relative(location), ..self.clone() });
@@ -42,11 +42,11 @@ impl Url {
         let authority = authority.rsplit('@').next().unwrap_or_default();
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, port.parse().ok().filter(|port| *port > 0)?),
-            _ => (authority, 80),
+            _ => (authority, if scheme == Scheme::Http { 80 } else { 443 }),
         };
         let clean = !host.is_empty() && authority.bytes().all(|byte| byte.is_ascii_graphic());
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        clean.then(|| Self { host, port, authority: authority.to_owned(), target: target(path) })
+        clean.then(|| Self { scheme, host, port, authority: authority.to_owned(), target: target(path) })
     }
 
     /// A path or query that counts from ours.
@@ -78,6 +78,23 @@ impl Url {
     }
 }
 
+/// Whether a place that a server sends us to stands for itself, whoever says it.
+pub fn is_absolute(location: &str) -> bool {
+    scheme(location).is_some()
+}
+
+/// The scheme of a place, and what is behind it; a `:` behind a `/`, `?` or `#` is none of its.
+fn scheme(location: &str) -> Option<(&str, &str)> {
+    location.split_once(':').filter(|(scheme, _)| !scheme.contains(['/', '?', '#']))
+}
+
+fn word(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    }
+}
+
 /// Path and query with everything escaped that has no place in a request's first line.
 fn target(path: &str) -> String {
     let path = path.split('#').next().unwrap_or_default();
@@ -94,7 +111,7 @@ fn target(path: &str) -> String {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.target)
+        write!(f, "{}://{}{}", word(self.scheme), self.authority, self.target)
     }
 }
 
@@ -112,14 +129,14 @@ mod tests {
             ("/é%20", "/%C3%A9%20"),
         ];
         for (path, wanted) in table {
-            assert_eq!(Url::new("h", 80, path).target, wanted, "{path:?}");
+            assert_eq!(Url::new(Scheme::Http, "h", 80, path).target, wanted, "{path:?}");
         }
-        assert_eq!(Url::new("::1", 8080, "/").to_string(), "http://[::1]:8080/");
+        assert_eq!(Url::new(Scheme::Http, "::1", 8080, "/").to_string(), "http://[::1]:8080/");
     }
 
     #[test]
     fn servers_send_us_on() {
-        let from = Url::new("10.0.0.1", 8080, "/a/b?c");
+        let from = Url::new(Scheme::Http, "10.0.0.1", 8080, "/a/b?c");
         let table = [
             ("/x?y#z", "http://10.0.0.1:8080/x?y"),
             ("x", "http://10.0.0.1:8080/a/x"),
@@ -131,7 +148,8 @@ mod tests {
             ("http://10.0.0.1/", "http://10.0.0.1/"),
             ("HTTP://other:81?q", "http://other:81/?q"),
             ("//u:p@[::1]:82/x", "http://[::1]:82/x"),
-            ("https://10.0.0.1/", ""),
+            ("Https://10.0.0.1/x", "https://10.0.0.1/x"),
+            ("ftp://10.0.0.1/", ""),
             ("http:///x", ""),
             ("http://a b/", ""),
             ("http://a:0/", ""),
@@ -142,5 +160,15 @@ mod tests {
             assert_eq!(to, wanted, "{location:?}");
         }
         assert_eq!(from.follow("//[::1]/").map(|url| (url.host, url.port)), Some(("::1".into(), 80)));
+        let secret = Url::new(Scheme::Https, "::1", 8443, "/");
+        for (location, port) in
+            [("/x", 8443), ("//[::1]/", 443), ("https://[::1]", 443), ("http://[::1]", 80)]
+        {
+            assert_eq!(secret.follow(location).map(|url| url.port), Some(port), "{location}");
+        }
+        for (location, absolute) in [("/a//b", false), ("//a/b", false), ("/a:b", false), ("http://a", true)]
+        {
+            assert_eq!(is_absolute(location), absolute, "{location}");
+        }
     }
 }
