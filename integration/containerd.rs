@@ -10,15 +10,17 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// A containerd of the test's own.
-struct Daemon {
-    address: String,
+pub struct Daemon {
+    /// Its socket.
+    pub address: String,
     process: crate::harness::command::Running,
     place: PathBuf,
 }
 
 impl Daemon {
+    /// Starts it.
     #[track_caller]
-    fn start(t: &Test) -> Self {
+    pub fn start(t: &Test) -> Self {
         let directory = |name: &str| runtime::path_text(&t.directory(name));
         let (root, state) = (directory("cd-root"), directory("cd-state"));
         let address = runtime::path_text(&t.path("cd.sock"));
@@ -55,8 +57,9 @@ impl Daemon {
         self.ctr(&all)
     }
 
+    /// Stops it.
     #[track_caller]
-    fn stop(self) {
+    pub fn stop(self) {
         self.process.signal(Signal::SIGTERM);
         let out = self.process.finish();
         assert_eq!(out.code(), 0, "{}", out.stderr);

@@ -25,6 +25,7 @@ mod differential;
 mod documented;
 mod exec;
 mod full_disk;
+mod grpc;
 mod harness;
 mod hooks;
 mod https;
@@ -77,6 +78,7 @@ fn main() -> std::process::ExitCode {
         pod_watching::cases(),
         timing::cases(),
         https::cases(),
+        grpc::cases(),
         documented::cases(),
         manifest_pods::cases(),
         races::cases(),

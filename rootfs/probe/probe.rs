@@ -13,10 +13,11 @@
 //! print-fd N                        copies descriptor N to stdout
 //! alloc MIB [S]                     touches that much memory, and holds it
 //! fork N                            makes N processes that wait, tells how many there could be, ends them
-//! serve PORT FILE | get HOST PORT [S]
+//! serve PORT FILE | get HOST PORT [S] | serve-health PORT DIR
 //! send-fd SOCKET N NAME | recv-fd SOCKET
 //! seccomp-check SYSCALL
 //! overwrite-exe S [PATH]            CVE-2019-5736, on PATH or on every foreign /proc/PID/exe
+//! spy MARKER S                      whether a process of podrun's is a way to a file of the host's
 //! mknod P b|c MAJOR MINOR | mount-escape [COVERED-PATH]... | symlink-race DIR A B S
 //! ```
 //! Started under the name `podrun:supervisor` it plays one (standin.rs).
@@ -29,6 +30,7 @@
 mod attack;
 mod errno;
 mod facts;
+mod health;
 mod json;
 mod net;
 mod seccomp;
@@ -121,6 +123,9 @@ fn run(argv: &[String], words: &[&str]) -> Outcome {
         ["alloc", mib, time] => allocate(parse(mib)?, seconds(time)?),
         ["fork", count] => fork_many(parse(count)?),
         ["serve", port, file] => net::serve(parse(port)?, Path::new(file)).map(|()| 0).map_err(Failure::Io),
+        ["serve-health", port, services] => {
+            health::serve(parse(port)?, Path::new(services)).map(|()| 0).map_err(Failure::Io)
+        }
         ["get", host, port] => print_text(&net::get(host, parse(port)?, Duration::ZERO)?),
         ["get", host, port, time] => print_text(&net::get(host, parse(port)?, seconds(time)?)?),
         ["send-fd", socket, fd, name] => Ok(net::send(Path::new(socket), parse(fd)?, name).map(|()| 0)?),
@@ -130,6 +135,7 @@ fn run(argv: &[String], words: &[&str]) -> Outcome {
         ["overwrite-exe", time, path] => {
             print_attack(&attack::overwrite_executable(Some(Path::new(path)), seconds(time)?))
         }
+        ["spy", marker, time] => print_attack(&attack::spy(marker, seconds(time)?)),
         ["mknod", path, kind, major, minor] => {
             print(&attack::make_device(Path::new(path), kind, parse(major)?, parse(minor)?))
         }
