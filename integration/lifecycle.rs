@@ -444,15 +444,11 @@ fn a_pre_stop_hook_outlives_the_supervisor(t: &Test) {
 }
 
 fn the_conformance_table_names_tests_that_exist(_: &Test) {
-    let read = |path: &str| std::fs::read_to_string(sources::project().join(path));
-    let table = read("docs/conformance.md").expect("the table");
+    let path = sources::project().join("docs/conformance.md");
+    let table = std::fs::read_to_string(path).expect("the table");
     let named: BTreeSet<(&str, &str)> =
         table.split('`').filter_map(|word| word.split_once(".rs::")).collect();
-    let exists = |(file, function): &(&str, &str)| {
-        read(&format!("{file}.rs")).is_ok_and(|text| text.contains(&format!("fn {function}(")))
-    };
-    let missing: Vec<_> = named.iter().filter(|name| !exists(name)).collect();
-    assert!(missing.is_empty(), "no such tests: {missing:?}");
+    sources::names_tests_that_exist("docs/conformance.md");
     // None of this file is without a behaviour that it shows.
     let mine = cases();
     let idle = |case: &&Case| {

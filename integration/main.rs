@@ -28,6 +28,7 @@ mod full_disk;
 mod grpc;
 mod harness;
 mod hooks;
+mod hostile;
 mod https;
 mod images;
 mod images_crash;
@@ -92,6 +93,7 @@ fn main() -> std::process::ExitCode {
         full_disk::cases(),
         security::cases(),
         mount_attacks::cases(),
+        hostile::cases(),
         supervision::cases(),
         supervisor::cases(),
         shim::cases(),

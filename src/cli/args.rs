@@ -62,8 +62,11 @@ impl FromStr for User {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        // Digits alone (CVE-2026-30892), and not the number that means "whoever it is now" to the kernel.
         let number = |digits: &str| {
-            digits.parse().map_err(|_| usage(format!("{digits:?} is no user or group number")))
+            let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let id = digits.parse().ok().filter(|id| is_plain && *id != u32::MAX);
+            id.ok_or_else(|| usage(format!("{digits:?} is no user or group number")))
         };
         match text.split_once(':') {
             Some((uid, gid)) => Ok(Self { uid: number(uid)?, gid: Some(number(gid)?) }),
@@ -218,7 +221,20 @@ mod tests {
     fn users() {
         assert_eq!("7".parse::<User>().unwrap(), User { uid: 7, gid: None });
         assert_eq!("7:8".parse::<User>().unwrap(), User { uid: 7, gid: Some(8) });
-        for bad in ["", "root", "7:", ":7", "-1", "4294967296", "1:2:3"] {
+        for bad in [
+            "",
+            "root",
+            "7:",
+            ":7",
+            "-1",
+            "+7",
+            " 7",
+            "0x7",
+            "4294967295",
+            "7:4294967295",
+            "4294967296",
+            "1:2:3",
+        ] {
             assert!(bad.parse::<User>().is_err(), "{bad}");
         }
     }

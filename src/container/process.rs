@@ -5,7 +5,7 @@ use super::attributes::Attributes;
 use super::init::caps::CapabilitySets;
 use crate::error::{Context, Error, Result};
 use crate::seccomp::Filter;
-use oci_spec::runtime::{PosixRlimitType, Process};
+use oci_spec::runtime::{PosixRlimitType, Process, User};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -157,6 +157,7 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
     });
     let terminal = surroundings.terminal.map(|socket| Terminal { socket, size });
     check_preserved(surroundings.preserved_fds)?;
+    check_identity(user)?;
     let env = process.env().as_deref().unwrap_or_default();
     if let Some(index) = env.iter().position(|pair| pair.find('=').is_none_or(|at| at == 0)) {
         return Err(Error::user(format!(
@@ -213,6 +214,17 @@ fn oom_score_adj(process: &Process) -> Result<Option<i32>> {
             Err(Error::user(format!("process.oomScoreAdj: {value} is not between -1000 and 1000")))
         }
         other => Ok(other),
+    }
+}
+
+/// The largest number is nobody's: to setresuid(2) it means that the id stays as it is, which is root's.
+fn check_identity(user: &User) -> Result<()> {
+    let groups = user.additional_gids().as_deref().unwrap_or_default();
+    let ids = [("uid", user.uid()), ("gid", user.gid())].into_iter();
+    let mut ids = ids.chain(groups.iter().map(|gid| ("additionalGids", *gid)));
+    match ids.find(|(_, id)| *id == u32::MAX) {
+        Some((field, id)) => Err(Error::user(format!("process.user.{field}: {id} is no id"))),
+        None => Ok(()),
     }
 }
 
@@ -305,6 +317,14 @@ mod tests {
                 "process.rlimits[0] (RLIMIT_NOFILE)",
             ),
         ];
+        for user in [
+            r#"{"uid": 4294967295, "gid": 2}"#,
+            r#"{"uid": 1, "gid": 4294967295}"#,
+            r#"{"uid": 1, "gid": 2, "additionalGids": [4294967295]}"#,
+        ] {
+            let error = planned(&format!(r#"{{"user": {user}, "cwd": "/", "args": ["x"]}}"#)).unwrap_err();
+            assert!(error.to_string().ends_with("4294967295 is no id"), "{error}");
+        }
         for (extra, field) in table {
             let error = planned(&base.replace("EXTRA", extra)).unwrap_err().to_string();
             assert!(error.starts_with(field), "{error}");
