@@ -37,7 +37,8 @@ fn links_to_nothing_have_their_targets_made(t: &Test) {
     let (file, directory) = (path_text(&t.file("file", "text")), path_text(&t.directory("source")));
     let outside = t.path("outside");
     // Links of the image, the destination, and where it is in the container.
-    let table: &[(&[(&str, &str)], &str, &str)] = &[
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+    let table: &[Row<'_>] = &[
         (&[("/etc/hosts", "/tmp/hosts")], "/etc/hosts", "/tmp/hosts"),
         (&[("/etc/hosts", "../tmp/x/y/hosts")], "/etc/hosts", "/tmp/x/y/hosts"),
         (

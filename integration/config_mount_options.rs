@@ -77,10 +77,12 @@ fn bound(t: &Test, host: &HostMount, flags: &str, options: &[&str]) -> Vec<Strin
     options_at(&t.podrun().facts(&bundle), "/data")
 }
 
+/// What the host's mount has, the options, what the container's mount must have and must not have.
+type BindRow<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+
 fn bind_flags_come_to_what_mount_makes_of_them(t: &Test) {
     let host = HostMount::new(t.directory("source"));
-    // What the host's mount has, the options, what the container's mount must have and must not have.
-    let table: &[(&str, &[&str], &[&str], &[&str])] = &[
+    let table: &[BindRow<'_>] = &[
         (
             "ro,noexec,nosymfollow,nodiratime",
             &["bind"],
@@ -105,7 +107,7 @@ fn bind_flags_come_to_what_mount_makes_of_them(t: &Test) {
 
 fn access_times_of_a_bind_mount_stay_unless_named(t: &Test) {
     let host = HostMount::new(t.directory("source"));
-    let table: &[(&str, &[&str], &[&str], &[&str])] = &[
+    let table: &[BindRow<'_>] = &[
         ("noatime", &["bind"], &["noatime"], &["relatime"]),
         ("noatime", &["bind", "ro"], &["noatime", "ro"], &["relatime"]),
         ("noatime", &["bind", "norelatime"], &["noatime"], &["relatime"]),

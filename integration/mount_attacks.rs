@@ -218,7 +218,7 @@ fn console_that_is_exchanged_is_no_way_out(t: &Test) {
         let words = ["create", "--bundle", victim.text(), "--console-socket", listener.path(), "target"];
         let out = podrun.run(&words);
         if out.code() == 0 {
-            let mounts = proc::mounts(&podrun.pid("target").to_string());
+            let mounts = proc::mounts(podrun.pid("target"));
             assert!(
                 mounts.iter().any(|mount| mount.point == "/dev/console" || mount.point == "/dev/link"),
                 "{mounts:?}"
