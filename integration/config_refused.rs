@@ -21,7 +21,6 @@ fn unsupported() -> Vec<(&'static str, Value, &'static str)> {
         ("/linux/uidMappings", map.clone(), "uidMappings"),
         ("/linux/gidMappings", map.clone(), "gidMappings"),
         ("/linux/timeOffsets", json!({"boottime": {"secs": 100, "nanosecs": 0}}), "timeOffsets"),
-        ("/linux/intelRdt", json!({"closID": "guaranteed"}), "intelRdt"),
         ("/linux/netDevices", json!({"eth9": {}}), "netDevices"),
         ("/mounts/1/uidMappings", map.clone(), "uidMappings"),
         ("/mounts/1/gidMappings", map, "gidMappings"),
@@ -30,8 +29,6 @@ fn unsupported() -> Vec<(&'static str, Value, &'static str)> {
             json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/listener.sock"}),
             "listenerPath",
         ),
-        ("/linux/resources/rdma", json!({"mlx5_1": {"hcaHandles": 3}}), "rdma"),
-        ("/linux/resources/network", json!({"classID": 0x0010_0001}), "network"),
     ]
 }
 

@@ -10,6 +10,8 @@ mod apply;
 mod attributes;
 mod bad_input;
 mod bad_state;
+mod cgroup_groups;
+mod config_controllers;
 mod config_destinations;
 mod config_devices;
 mod config_mount_options;
@@ -23,6 +25,7 @@ mod control;
 mod crash;
 mod differential;
 mod documented;
+mod events;
 mod exec;
 mod full_disk;
 mod grpc;
@@ -51,6 +54,7 @@ mod shim;
 mod supervision;
 mod supervisor;
 mod timing;
+mod update;
 
 fn main() -> std::process::ExitCode {
     let cases = [
@@ -62,6 +66,8 @@ fn main() -> std::process::ExitCode {
         config_destinations::cases(),
         config_devices::cases(),
         config_resources::cases(),
+        config_controllers::cases(),
+        cgroup_groups::cases(),
         config_refused::cases(),
         attributes::cases(),
         hooks::cases(),
@@ -73,6 +79,8 @@ fn main() -> std::process::ExitCode {
         pod_pause::cases(),
         exec::cases(),
         control::cases(),
+        events::cases(),
+        update::cases(),
         keeper::cases(),
         lifecycle::cases(),
         apply::cases(),

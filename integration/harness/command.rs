@@ -91,6 +91,11 @@ impl Cmd {
         self
     }
 
+    /// The command line, for whoever starts it in another way.
+    pub fn words(&self) -> &[OsString] {
+        &self.words
+    }
+
     /// Runs the command to its end.
     #[track_caller]
     pub fn run(self) -> Outcome {

@@ -1,9 +1,13 @@
 //! What of `linux.resources` cannot be honoured, said by field name before anything is touched.
 
 use super::memory::{given, swap_v2, swappiness};
-use super::{Mode, devices};
+use super::{Mode, block_io, devices, hugetlb, network, rdma};
 use crate::error::{Error, Result};
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNetwork, LinuxResources};
+use std::ops::RangeInclusive;
+
+/// The weights that the spec's users know, those of the kernel's first I/O scheduler that had weights.
+const WEIGHTS: RangeInclusive<u16> = 10..=1000;
 
 /// Refuses what podrun does not support, what the host's cgroup version has not got, and what is wrong in itself.
 /// Fields with the values that mean "not given" pass, as do empty structures: clients write them.
@@ -20,7 +24,13 @@ pub fn check(resources: &LinuxResources, mode: Mode) -> Result<()> {
     if let Some(rules) = resources.devices() {
         devices::check(rules, mode)?;
     }
-    check_unsupported(resources)?;
+    if let Some(block_io) = resources.block_io() {
+        check_block_io(block_io, mode)?;
+    }
+    check_hugetlb_and_rdma(resources)?;
+    if let Some(network) = resources.network() {
+        check_network(network, mode)?;
+    }
     for file in resources.unified().iter().flatten().map(|(file, _)| file) {
         check_unified(file, mode)?;
     }
@@ -80,29 +90,95 @@ fn check_cpu_v2(cpu: &LinuxCpu) -> Result<()> {
     )
 }
 
-fn check_unsupported(resources: &LinuxResources) -> Result<()> {
-    let block = resources.block_io().clone().unwrap_or_default();
-    let network = resources.network().clone().unwrap_or_default();
-    let not_empty = |is_empty: Option<bool>| is_empty == Some(false);
-    let fields = [
-        ("hugepageLimits", not_empty(resources.hugepage_limits().as_ref().map(Vec::is_empty))),
-        ("rdma", not_empty(resources.rdma().as_ref().map(std::collections::HashMap::is_empty))),
-        ("network.classID", network.class_id().is_some_and(|id| id != 0)),
-        ("network.priorities", not_empty(LinuxNetwork::priorities(&network).as_ref().map(Vec::is_empty))),
-        ("blockIO.weight", block.weight().is_some_and(|weight| weight != 0)),
-        ("blockIO.leafWeight", block.leaf_weight().is_some_and(|weight| weight != 0)),
-        ("blockIO.weightDevice", not_empty(block.weight_device().as_ref().map(Vec::is_empty))),
-    ];
-    refuse(&fields, "is not supported yet")?;
-    type Throttle = fn(&LinuxBlockIo) -> &Option<Vec<oci_spec::runtime::LinuxThrottleDevice>>;
-    let throttles: [(&str, Throttle); 4] = [
-        ("blockIO.throttleReadBpsDevice", LinuxBlockIo::throttle_read_bps_device),
-        ("blockIO.throttleWriteBpsDevice", LinuxBlockIo::throttle_write_bps_device),
-        ("blockIO.throttleReadIOPSDevice", LinuxBlockIo::throttle_read_iops_device),
-        ("blockIO.throttleWriteIOPSDevice", LinuxBlockIo::throttle_write_iops_device),
-    ];
-    let fields = throttles.map(|(field, get)| (field, not_empty(get(&block).as_ref().map(Vec::is_empty))));
-    refuse(&fields, "is not supported yet")
+fn invalid(field: &str, why: &str) -> Error {
+    Error::user(format!("invalid {field}: {why}"))
+}
+
+fn check_block_io(block_io: &LinuxBlockIo, mode: Mode) -> Result<()> {
+    let devices = || block_io.weight_device().iter().flatten();
+    let weights = [("weight", block_io.weight()), ("leafWeight", block_io.leaf_weight())];
+    let of_devices =
+        devices().flat_map(|d| [("weightDevice", d.weight()), ("weightDevice", d.leaf_weight())]);
+    for (field, weight) in weights.into_iter().chain(of_devices) {
+        if let Some(weight) = block_io::given(weight).filter(|weight| !WEIGHTS.contains(weight)) {
+            let field = format!("linux.resources.blockIO.{field}");
+            return Err(invalid(&field, &format!("{weight} is not a weight from 10 to 1000")));
+        }
+    }
+    let leaf = |d: &oci_spec::runtime::LinuxWeightDevice| block_io::given(d.leaf_weight()).is_some();
+    if mode == Mode::V2 {
+        refuse(
+            &[
+                ("blockIO.leafWeight", block_io::given(block_io.leaf_weight()).is_some()),
+                ("blockIO.weightDevice.leafWeight", devices().any(leaf)),
+            ],
+            "does not exist on cgroup v2",
+        )?;
+    }
+    if devices().any(|d| block_io::given(d.weight()).is_none() && !leaf(d)) {
+        return Err(invalid("linux.resources.blockIO.weightDevice", "an entry has no weight"));
+    }
+    let numbers = devices().map(|d| ("linux.resources.blockIO.weightDevice", d.major(), d.minor()));
+    let throttled = block_io::THROTTLES.iter().flat_map(|throttle| {
+        let list = (throttle.get)(block_io).iter().flatten();
+        list.map(|d| (throttle.field, d.major(), d.minor()))
+    });
+    // The kernel's device numbers have 12 bits for the major, 20 for the minor.
+    let wrong =
+        |(_, major, minor): &(&str, i64, i64)| !(0..1 << 12).contains(major) || !(0..1 << 20).contains(minor);
+    match numbers.chain(throttled).find(wrong) {
+        Some((field, major, minor)) => Err(invalid(field, &format!("there is no device {major}:{minor}"))),
+        None => Ok(()),
+    }
+}
+
+fn check_hugetlb_and_rdma(resources: &LinuxResources) -> Result<()> {
+    for limit in resources.hugepage_limits().iter().flatten() {
+        if !hugetlb::is_size(limit.page_size()) {
+            let why = format!("{:?} is no size of a page", limit.page_size());
+            return Err(invalid(hugetlb::FIELD, &why).hint("write it like 64KB, 2MB or 1GB"));
+        }
+        if limit.limit() < 0 {
+            return Err(invalid(hugetlb::FIELD, &format!("{} is no number of bytes", limit.limit())));
+        }
+    }
+    for (name, limits) in resources.rdma().iter().flatten() {
+        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(invalid(rdma::FIELD, &format!("{name:?} is no name of a device")));
+        }
+        if limits.hca_handles().is_none() && limits.hca_objects().is_none() {
+            let field = format!("{}[{name:?}]", rdma::FIELD);
+            return Err(invalid(&field, "it has neither hcaHandles nor hcaObjects"));
+        }
+    }
+    Ok(())
+}
+
+fn check_network(network: &LinuxNetwork, mode: Mode) -> Result<()> {
+    /// IFNAMSIZ, with the NUL.
+    const LONGEST: usize = 15;
+    let priorities = || network.priorities().iter().flatten();
+    if mode == Mode::V2 {
+        refuse(
+            &[
+                ("network.classID", network.class_id().is_some_and(|id| id != 0)),
+                ("network.priorities", priorities().next().is_some()),
+            ],
+            "does not exist on cgroup v2",
+        )?;
+    }
+    let wrong = |name: &str| {
+        name.is_empty()
+            || name.len() > LONGEST
+            || name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control())
+    };
+    match priorities().find(|priority| wrong(priority.name())) {
+        Some(priority) => Err(invalid(
+            network::PRIORITIES,
+            &format!("{:?} is no name of a network device", priority.name()),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// `linux.resources.unified` names files of cgroup v2; those by which groups themselves are run are ours.
@@ -117,7 +193,7 @@ fn check_unified(file: &str, mode: Mode) -> Result<()> {
     ];
     let field = format!("linux.resources.unified[{file:?}]");
     if mode != Mode::V2 {
-        return Err(Error::user(format!("{field} needs a host with cgroup v2 alone"))
+        return Err(Error::user(format!("invalid configuration: {field} needs a host with cgroup v2 alone"))
             .hint("use linux.resources.memory, cpu and pids instead"));
     }
     if !file.contains('.') || file.starts_with('.') || file.contains(['/', '\0']) || OURS.contains(&file) {
@@ -150,25 +226,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_named() {
-        for (json, field) in [
-            (r#"{"hugepageLimits":[{"pageSize":"2MB","limit":1}]}"#, "hugepageLimits"),
-            (r#"{"rdma":{"mlx5":{"hcaHandles":1}}}"#, "rdma"),
-            (r#"{"network":{"classID":7}}"#, "network.classID"),
-            (r#"{"network":{"priorities":[{"name":"eth0","priority":1}]}}"#, "network.priorities"),
-            (r#"{"blockIO":{"weight":500}}"#, "blockIO.weight"),
-            (r#"{"blockIO":{"leafWeight":500}}"#, "blockIO.leafWeight"),
-            (r#"{"blockIO":{"weightDevice":[{"major":8,"minor":0,"weight":1}]}}"#, "blockIO.weightDevice"),
+    fn devices_and_names_are_checked() {
+        for (json, why) in [
+            (r#"{"blockIO":{"weight":5}}"#, "blockIO.weight: 5 is not a weight"),
+            (r#"{"blockIO":{"leafWeight":1001}}"#, "blockIO.leafWeight: 1001 is not"),
+            (r#"{"blockIO":{"weightDevice":[{"major":8,"minor":0}]}}"#, "an entry has no weight"),
+            (r#"{"blockIO":{"weightDevice":[{"major":-1,"minor":0,"weight":10}]}}"#, "no device -1:0"),
             (
-                r#"{"blockIO":{"throttleWriteIOPSDevice":[{"major":8,"minor":0,"rate":1}]}}"#,
-                "blockIO.throttleWriteIOPSDevice",
+                r#"{"blockIO":{"throttleWriteIOPSDevice":[{"major":8,"minor":1048576,"rate":1}]}}"#,
+                "throttleWriteIOPSDevice: there is no device 8:1048576",
+            ),
+            (r#"{"hugepageLimits":[{"pageSize":"2M","limit":1}]}"#, "\"2M\" is no size"),
+            (r#"{"hugepageLimits":[{"pageSize":"../2MB","limit":1}]}"#, "no size"),
+            (r#"{"hugepageLimits":[{"pageSize":"2MB","limit":-1}]}"#, "-1 is no number"),
+            (r#"{"rdma":{"a b":{"hcaHandles":1}}}"#, "no name of a device"),
+            (r#"{"rdma":{"mlx5":{}}}"#, "neither hcaHandles nor hcaObjects"),
+            (
+                r#"{"network":{"priorities":[{"name":"lo\neth0","priority":1}]}}"#,
+                "no name of a network device",
             ),
         ] {
-            assert_eq!(
-                refused(Mode::V1, json),
-                Some(format!("linux.resources.{field} is not supported yet"))
-            );
+            let error = refused(Mode::V1, json).unwrap_or_default();
+            assert!(error.starts_with("invalid linux.resources.") && error.contains(why), "{json}: {error}");
         }
+        let all = r#"{"blockIO":{"weight":10,"leafWeight":1000},"hugepageLimits":[{"pageSize":"1GB","limit":0}],
+            "rdma":{"mlx5":{"hcaHandles":0}},"network":{"classID":7,"priorities":[{"name":"eth0","priority":1}]}}"#;
+        assert_eq!(refused(Mode::Hybrid, all), None);
     }
 
     #[test]
@@ -178,6 +261,9 @@ mod tests {
             (r#"{"memory":{"disableOOMKiller":true}}"#, "memory.disableOOMKiller"),
             (r#"{"memory":{"kernelTCP":4096}}"#, "memory.kernelTCP"),
             (r#"{"cpu":{"realtimeRuntime":1000}}"#, "cpu.realtimeRuntime"),
+            (r#"{"network":{"classID":7}}"#, "network.classID"),
+            (r#"{"network":{"priorities":[{"name":"eth0","priority":1}]}}"#, "network.priorities"),
+            (r#"{"blockIO":{"leafWeight":500}}"#, "blockIO.leafWeight"),
         ] {
             assert_eq!(refused(Mode::V1, json), None);
             assert_eq!(

@@ -159,17 +159,25 @@ impl<'a> Cpu<'a> {
         period_late.map_or(Ok(()), period)
     }
 
-    /// v1 only; the runtime may not be above the period.
+    /// v1 only; the runtime may not be above the period, so the one that makes room comes first.
     fn realtime(&self, wanted: &Wanted) -> Result<()> {
-        if let Some(us) = wanted.rt_period {
+        let period = |us: u64| {
             let setting = self.setting(RT_PERIOD, "cpu.rt_period_us");
-            setting.by(&us.to_string(), self.controller.set_rt_period_us(us))?;
+            setting.by(&us.to_string(), self.controller.set_rt_period_us(us))
+        };
+        let mut period_late = None;
+        match wanted.rt_period.map(|us| (us, period(us))) {
+            Some((us, Err(error))) if error.errno() == Some(libc::EINVAL) && wanted.rt_runtime.is_some() => {
+                period_late = Some(us);
+            }
+            Some((_, result)) => result?,
+            None => {}
         }
         if let Some(us) = wanted.rt_runtime {
             let setting = self.setting(RT_RUNTIME, "cpu.rt_runtime_us");
             setting.by(&us.to_string(), self.controller.set_rt_runtime(us))?;
         }
-        Ok(())
+        period_late.map_or(Ok(()), period)
     }
 }
 

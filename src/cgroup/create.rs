@@ -105,6 +105,7 @@ impl Group {
     }
 
     /// A group with processes, or a frozen one, in which ours would hang, is somebody else's.
+    /// Clients match runc's words.
     fn refuse_in_use(&self) -> Result<()> {
         let dir = self.dir.display();
         let taken = |why: String| {
@@ -112,10 +113,10 @@ impl Group {
         };
         let processes = self.processes()?.len();
         if processes > 0 {
-            return Err(taken(format!("it has {processes} process(es)")));
+            return Err(taken(format!("container's cgroup is not empty: {processes} process(es) found")));
         }
         if self.is_frozen()? {
-            return Err(taken("it is frozen".into()));
+            return Err(taken("container's cgroup unexpectedly frozen".into()));
         }
         Ok(())
     }
@@ -124,7 +125,7 @@ impl Group {
     /// above ours, down to one that has processes of its own. That one refuses some (EBUSY) and takes others at the
     /// price that no process may enter the groups below it (`domain invalid`). What is missing then only matters,
     /// and is explained, when a limit needs it.
-    fn hand_down(&self, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    pub(super) fn hand_down(&self, wanted: impl Fn(&str) -> bool) -> Result<()> {
         let names = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let controllers = |dir: &Path| Ok::<_, Error>(names(&read(&dir.join("cgroup.controllers"))?));
         let mut wanted: Vec<String> = controllers(&self.mount)?.into_iter().filter(|c| wanted(c)).collect();
@@ -233,14 +234,14 @@ mod tests {
         text(&used.dir, "cgroup.procs", "");
         text(&used.dir.join("nested"), "cgroup.procs", "17\n");
         let error = Cgroup { mode: Mode::V1, groups: vec![used.clone()] }.create().unwrap_err();
-        assert!(error.to_string().contains("it has 1 process(es)"), "{error}");
+        assert!(error.to_string().contains("is not empty: 1 process(es) found"), "{error}");
         text(&used.dir.join("nested"), "cgroup.procs", "");
         Cgroup { mode: Mode::V1, groups: vec![used] }.create().unwrap();
         let frozen = group(&top, "freezer", "f");
         std::fs::create_dir(&frozen.dir).unwrap();
         text(&frozen.dir, "freezer.state", "FROZEN\n");
         let error = Cgroup { mode: Mode::V1, groups: vec![frozen] }.create().unwrap_err();
-        assert!(error.to_string().ends_with("it is frozen"), "{error}");
+        assert!(error.to_string().ends_with("unexpectedly frozen"), "{error}");
         std::fs::remove_dir_all(top).unwrap();
     }
 

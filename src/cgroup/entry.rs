@@ -9,9 +9,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// A group, opened to be entered: v2 with `CLONE_INTO_CGROUP`, v1 by the child itself.
 #[derive(Debug)]
 pub struct Entry {
-    /// The `tasks` file of every v1 hierarchy.
+    /// The `tasks` file of every v1 hierarchy, and of a resctrl group.
     tasks: Vec<OwnedFd>,
     unified: Option<OwnedFd>,
+}
+
+impl Entry {
+    /// The same with one more `tasks` file; of nothing, that alone.
+    #[must_use]
+    pub fn with(entry: Option<Self>, tasks: OwnedFd) -> Self {
+        let mut entry = entry.unwrap_or(Self { tasks: Vec::new(), unified: None });
+        entry.tasks.push(tasks);
+        entry
+    }
 }
 
 impl Cgroup {

@@ -20,16 +20,22 @@ impl Cgroup {
     /// When the kernel does not let us read the group.
     pub fn memory_events(&self) -> Result<MemoryEvents> {
         // cgroups-rs reads a dozen files for this, and panics on one that it cannot parse.
-        let (group, events, limit) = match (self.v1("memory"), self.unified()) {
-            (Some(v1), _) => (v1, "memory.oom_control", "memory.limit_in_bytes"),
-            (None, Some(v2)) => (v2, "memory.events", "memory.max"),
+        let (group, limit) = match (self.v1("memory"), self.unified()) {
+            (Some(v1), _) => (v1, "memory.limit_in_bytes"),
+            (None, Some(v2)) => (v2, "memory.max"),
             (None, None) => return Ok(MemoryEvents::default()),
         };
         Ok(MemoryEvents {
-            oom_kills: freeze::value(&group.read_if_there(events)?, "oom_kill").unwrap_or(0),
+            oom_kills: oom_kills(group)?,
             limit_bytes: limit_bytes(&group.read_if_there(limit)?),
         })
     }
+}
+
+/// How many processes of the group the kernel has killed for want of memory.
+pub(super) fn oom_kills(group: &Group) -> Result<u64> {
+    let file = if group.is_v2() { "memory.events" } else { "memory.oom_control" };
+    Ok(freeze::value(&group.read_if_there(file)?, "oom_kill").unwrap_or(0))
 }
 
 impl Group {

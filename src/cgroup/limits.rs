@@ -1,7 +1,7 @@
 //! `linux.resources` of config.json, applied to a group: which controller each part goes to.
 
 use super::write::Setting;
-use super::{Cgroup, Group, cpu, devices, memory};
+use super::{Cgroup, Group, block_io, cpu, devices, hugetlb, memory, network, rdma};
 use crate::error::{Error, Result};
 use cgroups_rs::fs::MaxValue;
 use cgroups_rs::fs::pid::PidController;
@@ -28,13 +28,40 @@ impl Cgroup {
         if let Some(limit) = resources.pids().map(|pids| pids.limit()).filter(|limit| *limit != 0) {
             self.limit_pids(limit)?;
         }
-        let Some(unified) = resources.unified() else { return Ok(()) };
-        let Some(group) = self.unified() else { return Ok(()) };
+        if let Some(block_io) = resources.block_io() {
+            block_io::apply(self, block_io)?;
+        }
+        if let Some(limits) = resources.hugepage_limits() {
+            hugetlb::apply(self, limits)?;
+        }
+        if let Some(network) = resources.network() {
+            network::apply(self, network)?;
+        }
+        if let Some(devices) = resources.rdma() {
+            rdma::apply(self, devices)?;
+        }
+        self.apply_unified(resources)
+    }
+
+    /// Files of v2 by name, after everything else: they win over what the other fields say.
+    fn apply_unified(&self, resources: &LinuxResources) -> Result<()> {
+        let (Some(unified), Some(group)) = (resources.unified(), self.unified()) else { return Ok(()) };
         let mut files: Vec<_> = unified.iter().collect();
         files.sort(); // a map has no order; errors should not depend on it
-        files.into_iter().try_for_each(|(file, value)| {
-            Setting { field: &format!("linux.resources.unified[{file:?}]"), group, file }.write(value)
-        })
+        for (file, value) in files {
+            let field = format!("linux.resources.unified[{file:?}]");
+            let setting = Setting { field: &field, group, file };
+            // The kernel takes a device at a time, io.max.
+            value.lines().try_for_each(|line| setting.write(line)).map_err(|error| {
+                let controller = file.split('.').next().unwrap_or_default();
+                if group.has_controller(controller) || controller == "cgroup" {
+                    return error;
+                }
+                let what = format!("cannot apply {field}: controller {controller:?} not available");
+                Error::host(what).hint(setting.why_missing())
+            })?;
+        }
+        Ok(())
     }
 
     /// Negative means no limit; 0 means that none was given (oci-spec cannot tell them apart).
@@ -48,10 +75,18 @@ impl Cgroup {
 
     /// The group that a controller's files are in.
     pub(super) fn controller(&self, controller: &str, field: &str) -> Result<&Group> {
-        self.v1(controller).or_else(|| self.unified()).ok_or_else(|| {
+        if let Some(group) = self.v1(controller) {
+            return Ok(group);
+        }
+        let group = self.unified().ok_or_else(|| {
             Error::host(format!("cannot apply {field}: the {controller} cgroup controller is not mounted"))
                 .hint("mount it, or take the limit out")
-        })
+        })?;
+        if self.groups.len() > 1 {
+            // Each costs time and memory in every group below: on a hybrid host they come when they are needed.
+            group.hand_down(|name| name == controller)?;
+        }
+        Ok(group)
     }
 }
 
@@ -68,7 +103,9 @@ mod tests {
             |controllers: &str| Group { controllers: controllers.into(), mount: dir.into(), dir: dir.into() };
         let groups = match mode {
             Mode::V2 => vec![group("")],
-            _ => vec![group("cpu,cpuacct"), group("cpuset"), group("memory"), group("pids")],
+            _ => ["cpu,cpuacct", "cpuset", "memory", "pids", "blkio", "hugetlb", "net_cls,net_prio", "rdma"]
+                .map(group)
+                .into(),
         };
         Cgroup { mode, groups }
     }
@@ -81,8 +118,29 @@ mod tests {
     fn applied(mode: Mode, name: &str, json: &str) -> Vec<String> {
         let dir = scratch(name);
         // Made here, because our own writes never create.
-        for file in ["memory.low", "cpu.idle", "cpu.max", "cpu.max.burst", "cpu.cfs_burst_us", "io.max"] {
-            super::super::tests::text(&dir, file, if file == "cpu.max" { "max 100000" } else { "" });
+        let ours = match mode {
+            Mode::V2 => &[
+                "memory.low",
+                "cpu.max.burst",
+                "io.max",
+                "io.weight",
+                "hugetlb.2MB.max",
+                "hugetlb.2MB.rsvd.max",
+            ][..],
+            _ => &[
+                "cpu.cfs_burst_us",
+                "blkio.bfq.weight",
+                "blkio.bfq.weight_device",
+                "blkio.throttle.read_bps_device",
+                "blkio.throttle.write_iops_device",
+                "hugetlb.2MB.limit_in_bytes",
+                "hugetlb.2MB.rsvd.limit_in_bytes",
+                "net_cls.classid",
+                "net_prio.ifpriomap",
+            ],
+        };
+        for file in ours.iter().chain(&["cpu.idle", "cpu.max", "rdma.max"]) {
+            super::super::tests::text(&dir, file, if *file == "cpu.max" { "max 100000" } else { "" });
         }
         super::super::check(&resources(json), mode).unwrap();
         group(mode, &dir).apply(&resources(json)).unwrap();
@@ -168,6 +226,58 @@ mod tests {
             applied(Mode::V2, "unified", r#"{"unified":{"io.max":"8:0 rbps=1"}}"#),
             ["io.max=8:0 rbps=1"]
         );
+        // One line a write, as the kernel wants; the last one is what a plain file keeps of them.
+        assert_eq!(
+            applied(Mode::V2, "unified-lines", r#"{"unified":{"io.max":"9:0 rbps=1\n8:0 rbps=2"}}"#),
+            ["io.max=8:0 rbps=2"]
+        );
+    }
+
+    const DEVICES: &str = r#"{"blockIO":{"weight":750,"weightDevice":[{"major":8,"minor":0,"weight":500}],
+        "throttleReadBpsDevice":[{"major":8,"minor":0,"rate":4096}],
+        "throttleWriteIOPSDevice":[{"major":8,"minor":16,"rate":0}]},
+        "hugepageLimits":[{"pageSize":"2MB","limit":2097152}],"rdma":{"mlx5":{"hcaHandles":3,"hcaObjects":10}}}"#;
+
+    #[test]
+    fn devices_of_v1() {
+        assert_eq!(
+            applied(Mode::V1, "devices1", DEVICES),
+            [
+                "blkio.bfq.weight=750",
+                "blkio.bfq.weight_device=8:0 500",
+                "blkio.throttle.read_bps_device=8:0 4096",
+                "blkio.throttle.write_iops_device=8:16 0",
+                "hugetlb.2MB.limit_in_bytes=2097152",
+                "hugetlb.2MB.rsvd.limit_in_bytes=2097152",
+                "rdma.max=mlx5 hca_handle=3 hca_object=10",
+            ]
+        );
+    }
+
+    #[test]
+    fn devices_of_v2() {
+        let files = applied(Mode::V2, "devices2", DEVICES);
+        assert_eq!(files[..2], ["hugetlb.2MB.max=2097152", "hugetlb.2MB.rsvd.max=2097152"]);
+        assert_eq!(
+            files[2..],
+            ["io.max=8:16 wiops=max", "io.weight=8:0 4950", "rdma.max=mlx5 hca_handle=3 hca_object=10"]
+        );
+    }
+
+    #[test]
+    fn marks_on_packets() {
+        let marks = r#"{"network":{"classID":1048577,"priorities":[{"name":"lo","priority":5}]}}"#;
+        assert_eq!(
+            applied(Mode::V1, "network", marks),
+            ["net_cls.classid=1048577", "net_prio.ifpriomap=lo 5"]
+        );
+        let without = Cgroup { mode: Mode::Hybrid, groups: Vec::new() };
+        let error = without.apply(&resources(marks)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot apply linux.resources.network.classID: the net_cls cgroup controller is not mounted"
+        );
+        assert!(error.remedy().unwrap().contains("mount -t cgroup -o net_cls"));
     }
 
     #[test]

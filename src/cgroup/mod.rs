@@ -9,6 +9,7 @@
 //! written: that waits for an RCU grace period (11 to 15 ms), while a single-threaded child that writes 0 to `tasks`
 //! pays microseconds.
 
+mod block_io;
 mod check;
 mod cpu;
 mod create;
@@ -18,17 +19,27 @@ mod devices;
 mod entry;
 mod events;
 mod freeze;
+mod hugetlb;
 mod kill;
 mod limits;
 mod memory;
+mod network;
+mod oom;
 mod path;
+mod rdma;
+mod rdt;
 mod remove;
+mod stats;
+mod update;
 mod write;
 
 pub use check::check;
 pub use detect::{Hierarchies, detect};
 pub use entry::Entry;
 pub use events::MemoryEvents;
+pub use oom::OomWatch;
+pub use rdt::{RdtGroup, RdtPlan};
+pub use stats::Stats;
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

@@ -40,7 +40,7 @@ impl Setting<'_> {
         let Err(error) = result else { return Ok(()) };
         let number = error.raw_os_error().unwrap_or(0);
         let kind = match number {
-            libc::EINVAL | libc::ERANGE | libc::EBUSY | libc::ENOSPC => Kind::User,
+            libc::EINVAL | libc::ERANGE | libc::EBUSY | libc::ENOSPC | libc::ENODEV => Kind::User,
             _ => Kind::Host,
         };
         let file = self.group.dir.join(self.file);
@@ -54,13 +54,19 @@ impl Setting<'_> {
     }
 
     /// Why the group has not got the file.
-    fn why_missing(&self) -> String {
+    pub(super) fn why_missing(&self) -> String {
         let controller = self.file.split('.').next().unwrap_or_default();
         let dir = &self.group.dir;
         if !dir.exists() {
             return "the cgroup was removed meanwhile".into();
         }
-        if !self.group.is_v2() || lists(dir, "cgroup.controllers", controller) {
+        if controller == "hugetlb" {
+            let sizes = self.group.hugepage_sizes();
+            if !sizes.is_empty() {
+                return format!("the sizes of huge pages are {} here", sizes.join(", "));
+            }
+        }
+        if !self.group.is_v2() || self.group.has_controller(controller) {
             return format!("this kernel has no {}", self.file);
         }
         if !lists(&self.group.mount, "cgroup.controllers", controller) {
@@ -85,6 +91,13 @@ impl Setting<'_> {
     }
 }
 
+impl Group {
+    /// Whether the v2 group was given the controller.
+    pub(super) fn has_controller(&self, controller: &str) -> bool {
+        lists(&self.dir, "cgroup.controllers", controller)
+    }
+}
+
 /// The error of the system behind one of cgroups-rs, whose own words show it in Rust's notation.
 pub(super) fn system_error(error: &cgroups_rs::fs::error::Error) -> io::Error {
     let source = std::error::Error::source(error).and_then(|e| e.downcast_ref::<io::Error>());
@@ -103,7 +116,6 @@ fn lists(dir: &Path, file: &str, controller: &str) -> bool {
 fn hint(file: &str, number: i32) -> Option<&'static str> {
     Some(match (file, number) {
         (_, libc::EROFS) => "mount the cgroup file system read-write",
-        (_, libc::ENODEV) => "the cgroup was removed meanwhile",
         ("memory.limit_in_bytes", libc::EBUSY) => {
             "the group uses more than that and the kernel cannot take it back; choose a higher limit"
         }
@@ -134,6 +146,26 @@ fn hint(file: &str, number: i32) -> Option<&'static str> {
             "a group that has groups below it cannot change between allowing and denying all devices"
         }
         ("devices.allow", libc::EPERM) => "the group above does not allow this device",
+        ("net_prio.ifpriomap", libc::ENODEV) => {
+            "there is no such network device in podrun's network namespace"
+        }
+        (
+            "io.max"
+            | "io.weight"
+            | "io.bfq.weight"
+            | "blkio.bfq.weight_device"
+            | "blkio.throttle.read_bps_device"
+            | "blkio.throttle.write_bps_device"
+            | "blkio.throttle.read_iops_device"
+            | "blkio.throttle.write_iops_device",
+            libc::ENODEV,
+        ) => "there is no such block device (a whole disk, not a partition), or its scheduler does not weigh",
+        (
+            "io.weight" | "io.bfq.weight" | "blkio.bfq.weight" | "blkio.bfq.weight_device",
+            libc::EOPNOTSUPP,
+        ) => "the device's I/O scheduler does not weigh: choose bfq in /sys/block/*/queue/scheduler",
+        ("rdma.max", libc::EINVAL | libc::ENODEV) => "there is no such RDMA device",
+        (_, libc::ENODEV) => "the cgroup was removed meanwhile",
         (_, libc::EPERM | libc::EACCES) => "this needs root on the host",
         _ => return None,
     })
@@ -180,6 +212,10 @@ mod tests {
             ("cpuset.cpus", libc::ERANGE),
             ("devices.deny", libc::EINVAL),
             ("devices.allow", libc::EPERM),
+            ("net_prio.ifpriomap", libc::ENODEV),
+            ("io.max", libc::ENODEV),
+            ("io.bfq.weight", libc::EOPNOTSUPP),
+            ("rdma.max", libc::EINVAL),
         ] {
             assert!(hint(file, number).is_some(), "{file} {number}");
         }

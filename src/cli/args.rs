@@ -128,6 +128,19 @@ pub fn duration(text: &str) -> Result<Duration> {
     if text.is_empty() { Err(refuse()) } else { Ok(total) }
 }
 
+/// Reads a span of time between two things, which cannot be none.
+///
+/// # Errors
+/// As [`duration`], and for 0.
+pub fn interval(text: &str) -> Result<Duration> {
+    match duration(text)? {
+        Duration::ZERO => {
+            Err(usage("it must be greater than 0".into()).hint("write it like 500ms, 5s or 1m30s"))
+        }
+        interval => Ok(interval),
+    }
+}
+
 /// `ID` and the words after it, which are another program's: none of them is read as an option of ours, with or
 /// without `--` between.
 ///

@@ -190,7 +190,7 @@ impl Command {
             Self::Pause(args) => args.run(globals),
             Self::Resume(args) => args.run(globals),
             Self::Update(args) => args.run(globals),
-            Self::Events(args) => args.run(),
+            Self::Events(args) => args.run(globals),
             Self::Checkpoint(args) => args.run(),
             Self::Restore(args) => args.run(),
             Self::Pod(command) => command.run(globals),

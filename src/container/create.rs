@@ -142,6 +142,7 @@ fn begin_reserved(
     let mut plan = plan::plan(host, &mut request, &record.bundle, &config)?;
     sandbox.as_ref().map_or(Ok(()), sandbox::check_pause)?;
     record.cgroup.clone_from(&plan.cgroup);
+    record.rdt = plan.rdt.as_ref().map(|rdt| rdt.group().clone());
     record.rootfs.clone_from(&plan.root.path);
     record.oci_version.clone_from(config.spec.version());
     record.annotations = config
@@ -161,7 +162,11 @@ fn begin_reserved(
         plan.root.path = std::fs::canonicalize(&plan.root.path)
             .context(|| format!("cannot resolve {:?}", plan.root.path))?;
     }
-    let entry = plan.cgroup.as_ref().map(|cgroup| enterable(cgroup, &plan)).transpose()?;
+    let mut entry = plan.cgroup.as_ref().map(|cgroup| enterable(cgroup, &plan)).transpose()?;
+    if let Some(rdt) = &plan.rdt {
+        rdt.make()?;
+        entry = Some(Entry::with(entry, rdt.group().tasks()?));
+    }
     let fifo = match when {
         Begin::WhenStarted => Some(make_fifo(directory)?),
         Begin::AtOnce => None,

@@ -146,7 +146,10 @@ pub fn destroy(host: &Host, record: &Record) -> Result<()> {
     let directory = host.layout.container(&record.id);
     let mut errors = Vec::new();
     match wait_for_maker(record, &directory) {
-        Ok(()) => errors.extend(end_processes(record)),
+        Ok(()) => {
+            errors.extend(end_processes(record));
+            errors.extend(record.rdt.as_ref().and_then(|rdt| rdt.remove().err()));
+        }
         Err(error) => errors.push(error),
     }
     if let (Some(scratch), true) = (&record.scratch, errors.is_empty()) {

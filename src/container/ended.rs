@@ -56,7 +56,7 @@ pub fn killed(cgroup: Option<&Cgroup>, signal: Signal, filtered: bool) -> Error 
         Some(Ok(events)) if events.oom_kills > 0 => {
             let limit = events.limit_bytes.map(|bytes| format!(" (limit {bytes} bytes)")).unwrap_or_default();
             Error::user(format!("the init process ran out of memory{limit}"))
-                .hint("raise linux.resources.memory.limit: making a container takes about 1 MiB")
+                .hint("raise linux.resources.memory.limit: making a container takes about 256 KiB")
         }
         _ => {
             // SIGSEGV: what libc and Rust do when they cannot even exit.

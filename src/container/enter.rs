@@ -54,6 +54,10 @@ impl Entrance {
                 Some(group.child(name).entry().context(|| format!("--cgroup {name:?}"))?)
             }
         };
+        let entry = match &record.rdt {
+            Some(rdt) => Some(Entry::with(entry, rdt.tasks()?)),
+            None => entry,
+        };
         let namespaces = joinable(process, &init)?;
         let alone = single_threaded().context(|| "cannot clone")?;
         Ok(Self { init, namespaces, cgroup: record.cgroup.clone(), entry, alone })

@@ -91,8 +91,10 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
         Status::Running | Status::Created => {}
         Status::Paused if request.ignore_paused => {}
         Status::Paused => {
-            return Err(Error::user("it is paused").hint("resume it, or give --ignore-paused"))
-                .context(title);
+            return Err(
+                Error::user("cannot exec in a paused container").hint("resume it, or give --ignore-paused")
+            )
+            .context(title);
         }
         Status::Creating => return Err(Error::user("it is being created")).context(title),
         Status::Stopped => return Err(Error::user("container not running")).context(title),

@@ -12,7 +12,7 @@ use super::namespaces::{Namespaces, sysctl_path};
 use super::process::{self, Surroundings};
 use super::request::{CreateRequest, RootSource, Streams};
 use super::{CgroupManager, Host};
-use crate::cgroup::{self, Cgroup, Hierarchies, Mode};
+use crate::cgroup::{self, Cgroup, Hierarchies, Mode, RdtPlan};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
 use crate::seccomp;
@@ -32,6 +32,8 @@ pub struct Plan {
     pub cgroup: Option<Cgroup>,
     /// Limits.
     pub resources: LinuxResources,
+    /// Its group in the resctrl file system.
+    pub rdt: Option<RdtPlan>,
     /// Its namespaces.
     pub namespaces: Namespaces,
     /// Its file system.
@@ -143,6 +145,7 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         process: process::plan(process, surroundings)?,
         cgroup,
         resources,
+        rdt: linux.intel_rdt().as_ref().map(|rdt| RdtPlan::of(rdt, request.id.as_str())).transpose()?,
         namespaces,
         root,
     })

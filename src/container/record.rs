@@ -4,7 +4,7 @@
 //! still waits for `start` is not stored but seen: the FIFO then has a reader.
 
 use super::Host;
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, RdtGroup};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::{ContainerId, PodUid};
 use crate::state::atomic::{self, Durability};
@@ -37,6 +37,9 @@ pub struct Record {
     pub given_up: bool,
     /// The container's groups.
     pub cgroup: Option<Cgroup>,
+    /// Its group in the resctrl file system.
+    #[serde(default)]
+    pub rdt: Option<RdtGroup>,
     /// The bundle's directory.
     pub bundle: PathBuf,
     /// The root file system on the host.
@@ -70,6 +73,7 @@ impl Record {
             init: None,
             given_up: false,
             cgroup: None,
+            rdt: None,
             bundle,
             rootfs: PathBuf::new(),
             scratch: None,

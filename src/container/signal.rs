@@ -1,13 +1,14 @@
 //! Signalling, freezing, counting and limiting the processes of a container.
 
 use super::Host;
+use super::config;
 use super::record::{self, Record, Status};
-use crate::cgroup::{self, Cgroup};
+use crate::cgroup::Cgroup;
 use crate::error::{Context, Error, Result};
 use crate::model::ids::ContainerId;
 use crate::state::process;
 use oci_spec::runtime::LinuxResources;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Sends a signal to init, or to every process of the container; SIGKILL to all of them where the end of init would not
 /// be theirs. Takes no lock: a kill must always go through.
@@ -53,14 +54,14 @@ pub fn processes(host: &Host, id: &ContainerId) -> Result<Vec<i32>> {
     group(&record)?.processes()
 }
 
-fn group(record: &Record) -> Result<&Cgroup> {
+pub(super) fn group(record: &Record) -> Result<&Cgroup> {
     record
         .cgroup
         .as_ref()
         .ok_or_else(|| Error::user(format!("container {:?} has no cgroup", record.id.as_str())))
 }
 
-fn in_state(host: &Host, id: &ContainerId, wanted: &[Status]) -> Result<(PathBuf, Record)> {
+pub(super) fn in_state(host: &Host, id: &ContainerId, wanted: &[Status]) -> Result<(PathBuf, Record)> {
     let (directory, record) = record::load(host, id)?;
     let status = record.status(&directory)?;
     if wanted.contains(&status) {
@@ -91,16 +92,38 @@ pub fn resume(host: &Host, id: &ContainerId) -> Result<()> {
     thaw().context(|| format!("cannot resume container {:?}", id.as_str()))
 }
 
-/// Changes the limits of a container.
+/// Changes the limits of a container: all that are given, or none. `schemata` are lines for its resctrl group.
 ///
 /// # Errors
-/// When it has stopped, or a limit is not supported or refused by the kernel.
-pub fn update(host: &Host, id: &ContainerId, resources: &LinuxResources) -> Result<()> {
+/// When it has stopped, or a limit is wrong or refused by the kernel.
+pub fn update(host: &Host, id: &ContainerId, resources: &LinuxResources, schemata: &[String]) -> Result<()> {
     let update = || {
-        let (_, record) = in_state(host, id, &[Status::Created, Status::Running, Status::Paused])?;
-        let group = group(&record)?;
-        cgroup::check(resources, group.mode())?;
-        group.apply(resources)
+        let (directory, record) = in_state(host, id, &[Status::Created, Status::Running, Status::Paused])?;
+        if !schemata.is_empty() {
+            let rdt = record.rdt.as_ref().ok_or_else(|| {
+                Error::user("it was made without linux.intelRdt, so it has no schema to change")
+                    .hint("make it with linux.intelRdt, even an empty one")
+            })?;
+            rdt.write(schemata)?;
+        }
+        group(&record)?.update(&without_devices(&directory, resources)?)
     };
     update().context(|| format!("cannot update container {:?}", id.as_str()))
+}
+
+/// Clients send the whole of linux.resources; devices as they were need nothing done. Others cannot be had: on cgroup
+/// v1 the change would deny everything for a moment, and what a plugin has allowed beside would be gone.
+fn without_devices(directory: &Path, resources: &LinuxResources) -> Result<LinuxResources> {
+    let mut resources = resources.clone();
+    if let Some(devices) = resources.devices() {
+        let config = config::load(directory)?;
+        let had =
+            config.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()?.devices().clone());
+        if *devices != had.unwrap_or_default() {
+            return Err(Error::user("linux.resources.devices cannot change while the container lives")
+                .hint("leave devices out, or make the container anew"));
+        }
+        resources.set_devices(None);
+    }
+    Ok(resources)
 }

@@ -12,7 +12,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("linux.uidMappings", "user namespaces are not supported"),
     ("linux.gidMappings", "user namespaces are not supported"),
     ("linux.timeOffsets", "time namespaces are not supported"),
-    ("linux.intelRdt", ""),
     ("linux.netDevices", ""),
     ("vm", ""),
     ("windows", ""),
@@ -119,7 +118,7 @@ mod tests {
 
     #[test]
     fn empty_values_ask_for_nothing() {
-        let config = json!({"vm": {}, "linux": {"uidMappings": null, "intelRdt": {}},
+        let config = json!({"vm": {}, "linux": {"uidMappings": null, "netDevices": {}},
             "process": {"commandLine": ""}, "unknownToTheSpec": 1});
         check(&config).unwrap();
     }

@@ -98,7 +98,7 @@ fn is_field(found: Option<&Value>, wanted: Option<&str>) -> bool {
         (None | Some(Value::Null), _) => false,
         (Some(_), None) => true,
         (Some(Value::String(text)), Some(wanted)) => text == wanted,
-        (Some(other), Some(wanted)) => other.to_string() == wanted,
+        (Some(other), Some(wanted)) => other.to_string().as_str() == wanted,
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Facts {
     pub may_lower_oom_score: bool,
     /// Whether the kernel counts swap: v1 only does if it was booted so.
     pub limits_swap: bool,
+    /// Whether the kernel can be told to end a container as a whole when it runs out of memory, as v2 can.
+    pub kills_groups: bool,
     /// [`host_devices`]; only privileged containers get them.
     pub devices: Vec<LinuxDevice>,
 }
@@ -46,6 +48,7 @@ impl Facts {
                 .map_err(|_| Error::host("cannot read /proc/self/oom_score_adj: it is no number"))?,
             may_lower_oom_score: ours.contains(&caps::Capability::CAP_SYS_RESOURCE),
             limits_swap: limits_swap(hierarchies),
+            kills_groups: kills_groups(hierarchies),
             devices: Vec::new(),
         })
     }
@@ -64,6 +67,15 @@ fn limits_swap(hierarchies: &Hierarchies) -> bool {
     hierarchies.mounts().any(|(controllers, mount)| {
         controllers.split(',').any(|c| c == "memory") && mount.join("memory.memsw.limit_in_bytes").exists()
     }) || hierarchies.mode() == crate::cgroup::Mode::V2
+}
+
+fn kills_groups(hierarchies: &Hierarchies) -> bool {
+    let limits_memory = |mount: &Path| {
+        let controllers = std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
+        controllers.split_whitespace().any(|controller| controller == "memory")
+    };
+    hierarchies.mode() == crate::cgroup::Mode::V2
+        && hierarchies.mounts().any(|(_, mount)| limits_memory(mount))
 }
 
 /// Names in /dev that hold no device of the machine: file systems that every container has of its own, links, and the

@@ -3,6 +3,7 @@
 use super::Facts;
 use crate::model::podspec::{ContainerSpec, PodSpec, QosClass, Resources};
 use oci_spec::runtime::{LinuxCpu, LinuxDeviceCgroup, LinuxMemory, LinuxResources};
+use std::collections::HashMap;
 
 /// Microseconds in which a CPU quota is counted.
 const PERIOD: u64 = 100_000;
@@ -28,8 +29,14 @@ pub fn limits(resources: &Resources, privileged: bool, facts: &Facts) -> LinuxRe
         .set_block_io(None)
         .set_network(None)
         .set_rdma(None)
-        .set_unified(None);
+        .set_unified(facts.kills_groups.then(as_one));
     limits
+}
+
+/// A container that runs out of memory ends as a whole, as the kubelet has it on cgroup v2: what is left of one that
+/// lost a process seldom works.
+fn as_one() -> HashMap<String, String> {
+    [("memory.oom.group".to_owned(), "1".to_owned())].into()
 }
 
 /// `cpu.shares` for a request in thousandths of a CPU.

@@ -33,6 +33,7 @@ fn facts() -> Facts {
         oom_score_adj: -100,
         may_lower_oom_score: true,
         limits_swap: true,
+        kills_groups: false,
         devices: vec![oci_spec::runtime::LinuxDevice::default()],
     }
 }
@@ -270,6 +271,16 @@ fn limits() {
         .as_ref()
         .map(oci_spec::runtime::LinuxMemory::swap);
     assert_eq!(memory, Some(None));
+}
+
+#[test]
+fn containers_run_out_of_memory_as_a_whole_where_the_kernel_can() {
+    for kills_groups in [false, true] {
+        let built =
+            built_with(&container(), &image(), &User::default(), &Facts { kills_groups, ..facts() }).unwrap();
+        let unified = linux_of(&built).resources().as_ref().unwrap().unified().clone().unwrap_or_default();
+        assert_eq!(unified.get("memory.oom.group").map(String::as_str), kills_groups.then_some("1"));
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! `update`
 
+mod names;
+
 use crate::cli::Globals;
 use crate::cli::args::memory_size;
 use crate::container;
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
+use crate::report;
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -70,16 +73,16 @@ pub struct Limits {
     #[arg(long, value_name = "LIST")]
     pub cpuset_mems: Option<String>,
     /// Most processes and threads; -1 for no limit
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = pids_limit)]
     pub pids_limit: Option<i64>,
     /// Weight of the container's block I/O, 10 to 1000
     #[arg(long, value_name = "WEIGHT", value_parser = clap::value_parser!(u16).range(10..=1000))]
     pub blkio_weight: Option<u16>,
-    /// Intel RDT schema of the L3 cache (not supported yet)
-    #[arg(long, value_name = "SCHEMA")]
+    /// Share of the L3 cache, like L3:0=7f0;1=1f, of a container with linux.intelRdt
+    #[arg(long, value_name = "SCHEMA", value_parser = schema)]
     pub l3_cache_schema: Option<String>,
-    /// Intel RDT schema of the memory bandwidth (not supported yet)
-    #[arg(long, value_name = "SCHEMA")]
+    /// Share of the memory bandwidth, like MB:0=20;1=70, of a container with linux.intelRdt
+    #[arg(long, value_name = "SCHEMA", value_parser = schema)]
     pub mem_bw_schema: Option<String>,
     /// Limit of kernel memory, which kernels have no more
     #[arg(long, value_name = "SIZE", hide = true)]
@@ -95,7 +98,9 @@ impl UpdateArgs {
     /// # Errors
     /// Those of [`container::update()`], a malformed resources file, and flags that would have no effect.
     pub fn run(&self, globals: &Globals) -> Result<i32> {
-        container::update(&globals.host()?, &self.id, &self.limits()?)?;
+        let schemata = [&self.limits.l3_cache_schema, &self.limits.mem_bw_schema];
+        let schemata: Vec<String> = schemata.into_iter().flatten().cloned().collect();
+        container::update(&globals.host()?, &self.id, &self.limits()?, &schemata)?;
         Ok(0)
     }
 
@@ -122,19 +127,51 @@ fn read(path: &Path) -> Result<LinuxResources> {
     if u64::try_from(length).is_ok_and(|length| length > LARGEST_BYTES) {
         return Err(Error::user(format!("cannot read the resources from {path:?}: they exceed 1 MiB")));
     }
-    serde_json::from_str(&text).context(|| format!("cannot understand the resources in {path:?}"))
+    let title = || format!("cannot understand the resources in {path:?}");
+    let resources = serde_json::from_str(&text).context(title)?;
+    let corrected = serde_json::from_str(&text).ok().and_then(|value| names::corrected(&value));
+    corrected.map_or(Ok(resources), |value| serde_json::from_value(value).context(title))
+}
+
+/// One line; an empty one would change nothing.
+fn schema(text: &str) -> Result<String> {
+    if text.contains('=') && !text.contains(['\n', '\0']) {
+        return Ok(text.to_owned());
+    }
+    Err(Error::new(Kind::Usage, format!("{text:?} is no schema"))
+        .hint("write it like L3:0=7f0;1=1f or MB:0=20;1=70"))
+}
+
+/// 0 would be taken for "not given".
+fn pids_limit(text: &str) -> Result<i64> {
+    let refuse = || Error::new(Kind::Usage, format!("{text:?} is no number of processes"));
+    let limit: i64 = text.parse().map_err(|_| refuse())?;
+    if limit > 0 || limit == -1 {
+        Ok(limit)
+    } else {
+        Err(refuse().hint("give 1 or more, or -1 for no limit"))
+    }
 }
 
 impl Limits {
-    fn resources(&self) -> Result<LinuxResources> {
-        for (given, flag) in [
-            (self.l3_cache_schema.is_some(), "--l3-cache-schema"),
-            (self.mem_bw_schema.is_some(), "--mem-bw-schema"),
-        ] {
-            if given {
-                return Err(super::not_supported(flag));
-            }
+    /// The flags whose value changes nothing: 0 stands for "not given" in the runtime spec.
+    fn warn_of_zeroes(&self) {
+        let zeroes = [
+            ("--memory", self.memory == Some(0)),
+            ("--memory-reservation", self.memory_reservation == Some(0)),
+            ("--memory-swap", self.memory_swap == Some(0)),
+            ("--cpu-period", self.cpu_period == Some(0)),
+            ("--cpu-quota", self.cpu_quota == Some(0)),
+            ("--cpu-share", self.cpu_share == Some(0)),
+            ("--cpu-rt-period", self.cpu_rt_period == Some(0)),
+            ("--cpu-rt-runtime", self.cpu_rt_runtime == Some(0)),
+        ];
+        for (flag, _) in zeroes.iter().filter(|(_, zero)| *zero) {
+            report::warn(&format!("{flag} 0 changes nothing"));
         }
+    }
+
+    fn resources(&self) -> Result<LinuxResources> {
         if self.kernel_memory.is_some() || self.kernel_memory_tcp.is_some() {
             return Err(Error::user("--kernel-memory and --kernel-memory-tcp have no effect")
                 .hint("leave them out: kernel memory counts towards --memory"));
@@ -142,6 +179,7 @@ impl Limits {
         if *self == Self::default() {
             return Err(Error::new(Kind::Usage, "no limit is given").hint("podrun update --help lists them"));
         }
+        self.warn_of_zeroes();
         let mut resources = LinuxResources::default();
         let memory = self.memory();
         if memory != LinuxMemory::default() {
@@ -209,11 +247,7 @@ mod tests {
 
     #[test]
     fn flags_without_effect_are_refused() {
-        let refused = [
-            Limits::default(),
-            Limits { l3_cache_schema: Some("L3:0=f".into()), ..Limits::default() },
-            Limits { kernel_memory: Some("1".into()), ..Limits::default() },
-        ];
+        let refused = [Limits::default(), Limits { kernel_memory: Some("1".into()), ..Limits::default() }];
         for limits in refused {
             assert!(limits.resources().is_err(), "{limits:?}");
         }
