@@ -308,8 +308,10 @@ fn exit_code_after_both_died(t: &Test) {
         "the kernel {} how a process ended that was reaped",
         if knows { "tells" } else { "forgets" }
     ));
-    let wanted = if knows { (7, "Error") } else { (137, "ContainerStatusUnknown") };
-    assert_eq!((ended.exit_code, ended.reason.as_str()), wanted);
+    let found = (ended.exit_code, ended.reason.as_str());
+    // Where it forgets, it tells of a process that nobody has reaped yet: a supervisor that is quick enough knows.
+    let unknown = !knows && found == (137, "ContainerStatusUnknown");
+    assert!(found == (7, "Error") || unknown, "{found:?}");
     assert_eq!(podrun.logs("p", "seven"), "last words\n");
     pod.delete();
 }
