@@ -31,6 +31,9 @@ const FLAGS: &[&str] = &[
     "-Dunsafe_op_in_unsafe_fn",
 ];
 
+/// Tells the linker which functions to put side by side; see scripts/hot-code.
+const HOT: &str = "src/hot.ld";
+
 fn main() -> Result<(), Box<dyn Error>> {
     const SOURCE: &str = "src/pause/main.rs";
     println!("cargo::rerun-if-changed=build.rs");
@@ -48,5 +51,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("cannot build {SOURCE}: rustc ended with {status}").into());
     }
     println!("cargo::rustc-env=PODRUN_PAUSE={}", product.display());
+    // The names in it are those of optimised code.
+    if variable("PROFILE")? == "release" {
+        println!("cargo::rerun-if-changed={HOT}");
+        println!("cargo::rustc-link-arg-bins=-Wl,-T,{}/{HOT}", variable("CARGO_MANIFEST_DIR")?);
+    }
     Ok(())
 }
