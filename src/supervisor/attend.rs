@@ -2,7 +2,7 @@
 //! of it.
 
 use super::attempt::{Network, Purpose, Target, Verdict};
-use super::event_loop::Supervisor;
+use super::event_loop::{self, Supervisor};
 use crate::container::Runner;
 use crate::error::Result;
 use crate::lifecycle::{Event, ProbeResult};
@@ -115,7 +115,7 @@ impl Supervisor {
             }
             What::Hook(hook) => {
                 if let Verdict::Warning(text) = &verdict {
-                    let (now, text) = (self.now(), text.clone());
+                    let (now, text) = (event_loop::now(), text.clone());
                     self.machine.note(EventKind::Warning, "LifecycleHTTPFallback", Some(index), text, now);
                 }
                 let result = match verdict {
