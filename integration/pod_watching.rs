@@ -4,7 +4,7 @@
 use crate::harness::diary::{Diary, exec, notes, pod, probe, says, until_columns};
 use crate::harness::manifests::{shell_pod, until_stopped};
 use crate::harness::supervised::Supervised;
-use crate::harness::{Case, Test, case, eventually, within};
+use crate::harness::{Case, Runtime, Test, case, eventually, within};
 use k8s_openapi::List;
 use k8s_openapi::api::core::v1::Pod;
 use nix::sys::signal::Signal;
@@ -124,7 +124,33 @@ fn lists_are_kubernetes_own_objects(t: &Test) {
         phases,
         [("bare", "Pending"), ("crash", "Running"), ("done", "Succeeded"), ("init", "Failed")]
     );
-    for pod in &list.items[1..] {
+    conditions_are_kubernetes_own(&podrun, &list.items[1..]);
+    // One that is named is no list, and YAML says the same as JSON.
+    let one: Pod = is_kubernetes(&podrun.run(&["pod", "list", "crash", "-o", "json"]).ok().json());
+    assert_eq!(one.metadata.name.as_deref(), Some("crash"));
+    let yaml = podrun.run(&["pod", "list", "done", "-o", "yaml"]).ok().stdout;
+    assert!(yaml.contains("\n  phase: Succeeded\n") && yaml.starts_with("apiVersion: v1\n"), "{yaml}");
+    assert_eq!(
+        podrun.run(&["pod", "list", "-o", "name"]).ok().stdout,
+        "pod/bare\npod/crash\npod/done\npod/init\n"
+    );
+    let wide = podrun.run(&["pod", "list", "-o", "wide"]).ok().stdout;
+    let header: Vec<&str> = wide.lines().next().unwrap_or_default().split_whitespace().collect();
+    assert_eq!(header, ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "PID", "CGROUP"]);
+    podrun.run(&["pod", "delete", "--force", "crash", "init", "done", "bare"]).ok();
+    let none = podrun.run(&["pod", "list"]).ok();
+    assert_eq!(
+        (none.stdout.as_str(), none.stderr.as_str()),
+        ("", "No resources found in default namespace.\n")
+    );
+    let empty: List<Pod> = is_kubernetes(&podrun.run(&["pod", "list", "-o", "json"]).ok().json());
+    assert!(empty.items.is_empty());
+}
+
+/// Each of the five, with its time; with the reasons and words that a cluster has for them.
+#[track_caller]
+fn conditions_are_kubernetes_own(podrun: &Runtime, pods: &[Pod]) {
+    for pod in pods {
         let status = pod.status.as_ref().expect("a status");
         let conditions = status.conditions.as_deref().unwrap_or_default();
         assert_eq!(conditions.len(), 5, "{status:#?}");
@@ -146,26 +172,6 @@ fn lists_are_kubernetes_own_objects(t: &Test) {
     let inits = podrun.object("init")["status"]["initContainerStatuses"].clone();
     assert_eq!(inits[0]["state"]["terminated"]["exitCode"], 1);
     assert_eq!(inits[1]["state"]["waiting"]["reason"], "PodInitializing", "it was not its turn: {inits}");
-    // One that is named is no list, and YAML says the same as JSON.
-    let one: Pod = is_kubernetes(&podrun.run(&["pod", "list", "crash", "-o", "json"]).ok().json());
-    assert_eq!(one.metadata.name.as_deref(), Some("crash"));
-    let yaml = podrun.run(&["pod", "list", "done", "-o", "yaml"]).ok().stdout;
-    assert!(yaml.contains("\n  phase: Succeeded\n") && yaml.starts_with("apiVersion: v1\n"), "{yaml}");
-    assert_eq!(
-        podrun.run(&["pod", "list", "-o", "name"]).ok().stdout,
-        "pod/bare\npod/crash\npod/done\npod/init\n"
-    );
-    let wide = podrun.run(&["pod", "list", "-o", "wide"]).ok().stdout;
-    let header: Vec<&str> = wide.lines().next().unwrap_or_default().split_whitespace().collect();
-    assert_eq!(header, ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "PID", "CGROUP"]);
-    podrun.run(&["pod", "delete", "--force", "crash", "init", "done", "bare"]).ok();
-    let none = podrun.run(&["pod", "list"]).ok();
-    assert_eq!(
-        (none.stdout.as_str(), none.stderr.as_str()),
-        ("", "No resources found in default namespace.\n")
-    );
-    let empty: List<Pod> = is_kubernetes(&podrun.run(&["pod", "list", "-o", "json"]).ok().json());
-    assert!(empty.items.is_empty());
 }
 
 fn events_are_told_and_counted(t: &Test) {
