@@ -1,14 +1,13 @@
 //! Attacks on podrun's processes while they work for a container, and by what it is told: see `docs/security.md`.
 
 use crate::harness::runtime::path_text;
-use crate::harness::{Bundle, Case, Test, case, eventually, note, sources};
+use crate::harness::{Bundle, Case, Test, case, eventually, note};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 
 pub fn cases() -> Vec<Case> {
     vec![
-        case!(the_security_table_names_tests_that_exist),
         case!(processes_that_exec_are_no_way_to_the_host),
         case!(exec_of_proc_self_exe_finds_no_host_binary_to_write),
         case!(exec_user_is_exactly_the_one_named),
@@ -18,17 +17,6 @@ pub fn cases() -> Vec<Case> {
         case!(config_of_millions_of_entries_ends_soon),
         case!(roots_of_every_kind),
     ]
-}
-
-fn the_security_table_names_tests_that_exist(_: &Test) {
-    sources::names_tests_that_exist("docs/security.md");
-    // None of this file is without an attack that it shows.
-    let table = std::fs::read_to_string(sources::project().join("docs/security.md")).expect("the table");
-    let mine = cases();
-    let names: BTreeSet<&str> = mine.iter().filter_map(|case| case.name.split("::").nth(1)).skip(1).collect();
-    let idle: Vec<_> =
-        names.iter().filter(|name| !table.contains(&format!("`integration/hostile.rs::{name}`"))).collect();
-    assert!(idle.is_empty(), "not in the table: {idle:?}");
 }
 
 /// A container that looks for ways to the host, with these capabilities.

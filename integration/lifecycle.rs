@@ -4,10 +4,9 @@
 use crate::harness::diary::{DEAF, Diary, exec, notes, pod, probe, says, took, until_columns};
 use crate::harness::manifests::shell_pod;
 use crate::harness::supervised::{Supervised, groups_of, slay};
-use crate::harness::{Case, Test, case, machine, sources};
+use crate::harness::{Case, Test, case, machine};
 use podrun::model::status::{ConditionKind, ContainerState, ContainerStatus, Phase};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 pub fn cases() -> Vec<Case> {
@@ -32,7 +31,6 @@ pub fn cases() -> Vec<Case> {
         case!(a_back_off_outlives_the_supervisor),
         case!(an_initialization_outlives_the_supervisor),
         case!(a_pre_stop_hook_outlives_the_supervisor),
-        case!(the_conformance_table_names_tests_that_exist),
     ]
 }
 
@@ -441,21 +439,4 @@ fn a_pre_stop_hook_outlives_the_supervisor(t: &Test) {
     assert_eq!(diary.labels().last().map(String::as_str), Some("app-stopped"));
     assert_eq!((pod.until_ended("app").exit_code, diary.count("app-stopped")), (0, 1));
     pod.delete();
-}
-
-fn the_conformance_table_names_tests_that_exist(_: &Test) {
-    let path = sources::project().join("docs/conformance.md");
-    let table = std::fs::read_to_string(path).expect("the table");
-    let named: BTreeSet<(&str, &str)> =
-        table.split('`').filter_map(|word| word.split_once(".rs::")).collect();
-    sources::names_tests_that_exist("docs/conformance.md");
-    // None of this file is without a behaviour that it shows.
-    let mine = cases();
-    let idle = |case: &&Case| {
-        let name = case.name.split("::").nth(1).unwrap_or_default();
-        name != "the_conformance_table_names_tests_that_exist"
-            && !named.contains(&("integration/lifecycle", name))
-    };
-    let idle: Vec<_> = mine.iter().filter(idle).map(|case| case.name).collect();
-    assert!(idle.is_empty(), "not in the table: {idle:?}");
 }

@@ -25,6 +25,7 @@ mod control;
 mod crash;
 mod differential;
 mod documented;
+mod documents;
 mod events;
 mod exec;
 mod full_disk;
@@ -89,6 +90,7 @@ fn main() -> std::process::ExitCode {
         https::cases(),
         grpc::cases(),
         documented::cases(),
+        documents::cases(),
         manifest_pods::cases(),
         races::cases(),
         differential::cases(),

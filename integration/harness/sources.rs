@@ -58,19 +58,6 @@ fn forgotten_in(folder: &Path, list: &Path, forgotten: &mut Vec<PathBuf>) {
     }
 }
 
-/// Fails where a page names a test, as `` `FILE.rs::FUNCTION` ``, that does not exist.
-#[track_caller]
-pub fn names_tests_that_exist(page: &str) {
-    let read = |path: &str| std::fs::read_to_string(project().join(path));
-    let text = read(page).unwrap_or_else(|error| panic!("{page}: {error}"));
-    let named: BTreeSet<(&str, &str)> = text.split('`').filter_map(|word| word.split_once(".rs::")).collect();
-    let exists = |(file, function): &(&str, &str)| {
-        read(&format!("{file}.rs")).is_ok_and(|text| text.contains(&format!("fn {function}(")))
-    };
-    let missing: Vec<_> = named.iter().filter(|name| !exists(name)).collect();
-    assert!(!named.is_empty() && missing.is_empty(), "{page} names tests that do not exist: {missing:?}");
-}
-
 /// The tests that `integration/expected-skips.txt` expects to be skipped under these conditions.
 ///
 /// # Errors
