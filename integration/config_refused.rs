@@ -1,12 +1,11 @@
 //! What the runtime spec has and podrun does not support yet: refused by the field's name, never read and ignored.
 
-use crate::harness::{Case, Test, case, runtime::path_text};
+use crate::harness::{Case, Test, case};
 use serde_json::{Value, json};
 
 pub fn cases() -> Vec<Case> {
     vec![
         case!(unsupported_fields_are_refused_by_name),
-        case!(unsupported_namespaces_are_refused_by_name),
         case!(empty_unsupported_fields_are_accepted),
         case!(what_is_not_a_namespace_or_option_is_refused),
         case!(other_platforms_are_refused),
@@ -16,20 +15,11 @@ pub fn cases() -> Vec<Case> {
 
 /// Field by JSON pointer, a value that would have an effect, and the name that the error must tell.
 fn unsupported() -> Vec<(&'static str, Value, &'static str)> {
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-    vec![
-        ("/linux/uidMappings", map.clone(), "uidMappings"),
-        ("/linux/gidMappings", map.clone(), "gidMappings"),
-        ("/linux/timeOffsets", json!({"boottime": {"secs": 100, "nanosecs": 0}}), "timeOffsets"),
-        ("/linux/netDevices", json!({"eth9": {}}), "netDevices"),
-        ("/mounts/1/uidMappings", map.clone(), "uidMappings"),
-        ("/mounts/1/gidMappings", map, "gidMappings"),
-        (
-            "/linux/seccomp",
-            json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/listener.sock"}),
-            "listenerPath",
-        ),
-    ]
+    vec![(
+        "/linux/seccomp",
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/listener.sock"}),
+        "listenerPath",
+    )]
 }
 
 fn unsupported_fields_are_refused_by_name(t: &Test) {
@@ -44,16 +34,6 @@ fn unsupported_fields_are_refused_by_name(t: &Test) {
         }
         assert_eq!(podrun.status("c"), None);
     }
-}
-
-fn unsupported_namespaces_are_refused_by_name(t: &Test) {
-    let podrun = t.podrun();
-    let bundle = t.bundle().namespace("user", Some(""));
-    podrun.run_bundle(&bundle, "c").refused(&["user", "namespace"]);
-    let bundle = t.bundle().mount("bind", &path_text(t.place()), "/data", &["rbind", "idmap"]);
-    podrun.run_bundle(&bundle, "c").refused(&["idmap", "/data"]);
-    let bundle = t.bundle().mount("bind", &path_text(t.place()), "/data", &["rbind", "ridmap"]);
-    podrun.run_bundle(&bundle, "c").refused(&["ridmap", "/data"]);
 }
 
 fn empty_unsupported_fields_are_accepted(t: &Test) {

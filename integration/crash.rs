@@ -19,6 +19,8 @@ pub fn cases() -> Vec<Case> {
         case!(create_killed).seconds(600),
         case!(create_in_a_pod_killed).seconds(600),
         case!(init_killed_during_create).seconds(600),
+        case!(create_in_a_user_namespace_killed).seconds(600),
+        case!(init_killed_in_a_user_namespace).seconds(600),
         case!(start_killed).seconds(600),
         case!(delete_killed).seconds(600),
         case!(pod_create_killed).seconds(600),
@@ -211,6 +213,24 @@ fn create_killed(t: &Test) {
 
 fn init_killed_during_create(t: &Test) {
     of_create(t, &sleeper(t).mount("tmpfs", "t", "/scratch", &["size=64k"])).kill_child(20);
+}
+
+/// Of the host's ipc namespace, so that podrun:join stands between.
+fn in_a_user_namespace(t: &Test) -> Bundle {
+    sleeper(t).in_user_namespace(100_000, 200_000).namespace("ipc", Some("/proc/self/ns/ipc")).edit(
+        |config| {
+            let mounts = config["mounts"].as_array_mut().expect("mounts");
+            mounts.retain(|mount| mount["type"] != "mqueue");
+        },
+    )
+}
+
+fn create_in_a_user_namespace_killed(t: &Test) {
+    of_create(t, &in_a_user_namespace(t)).kill_parent();
+}
+
+fn init_killed_in_a_user_namespace(t: &Test) {
+    of_create(t, &in_a_user_namespace(t)).kill_child(20);
 }
 
 fn create_in_a_pod_killed(t: &Test) {

@@ -34,6 +34,7 @@ mod harness;
 mod hooks;
 mod hostile;
 mod https;
+mod id_mapped_mounts;
 mod images;
 mod images_crash;
 mod images_hostile;
@@ -42,6 +43,7 @@ mod lifecycle;
 mod manifest_pods;
 mod manifests;
 mod mount_attacks;
+mod net_devices;
 mod oci_lifecycle;
 mod pod_exec;
 mod pod_pause;
@@ -54,8 +56,10 @@ mod security;
 mod shim;
 mod supervision;
 mod supervisor;
+mod time_namespaces;
 mod timing;
 mod update;
+mod user_namespaces;
 
 fn main() -> std::process::ExitCode {
     let cases = [
@@ -106,6 +110,10 @@ fn main() -> std::process::ExitCode {
         hostile::cases(),
         supervision::cases(),
         supervisor::cases(),
+        user_namespaces::cases(),
+        time_namespaces::cases(),
+        id_mapped_mounts::cases(),
+        net_devices::cases(),
         shim::cases(),
         containerd::cases(),
     ];

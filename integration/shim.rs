@@ -253,12 +253,9 @@ fn containerd_asks_for_features(t: &Test) {
     };
     // What is announced must be so, and what is so is announced.
     assert!(strings("/mountOptions").contains(&"rro".to_owned()), "{features}");
-    assert!(
-        !strings("/linux/namespaces").contains(&"user".to_owned()),
-        "user namespaces are refused for now"
-    );
+    assert!(strings("/linux/namespaces").contains(&"user".to_owned()), "{features}");
     let idmap = features.pointer("/linux/mountExtensions/idmap/enabled").cloned().unwrap_or(json!(false));
-    assert_eq!(idmap, false, "id-mapped mounts are refused for now");
+    assert_eq!(idmap, true, "containerd asks before it gives pods user namespaces");
 }
 
 fn conmon_runs_a_container(t: &Test) {

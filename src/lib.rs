@@ -32,6 +32,12 @@
 //! `exec` is the same init with a shorter plan: the command enters the container's PID and mount namespaces before it
 //! clones, so that the container never sees a process that stands in the host's files.
 //!
+//! In a user namespace init has no rights over the host. So the command opens, before the clone, what init is to have of
+//! the host's, as detached mounts (`container::mounts::opened`), writes the namespace's maps when init asks for them, and
+//! sets what takes privileges of the host ([`container::birth`]). Where namespaces are joined too, podrun:join stands
+//! between: it joins them with the host's rights, the user namespace last, and clones init as the command's child, so that
+//! all that is new belongs to the user namespace.
+//!
 //! # A pod
 //!
 //! [`pod`] makes the sandbox: directory and name, cgroup, volumes, the small files of /etc, then pause in its namespaces.

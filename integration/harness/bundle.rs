@@ -114,6 +114,16 @@ impl Bundle {
         })
     }
 
+    /// Puts it into a new user namespace, whose root is `uid` and `gid` of the host, and gives it its files.
+    #[track_caller]
+    pub fn in_user_namespace(self, uid: u32, gid: u32) -> Self {
+        give(&self.rootfs("/"), uid, gid);
+        let map = |host: u32| json!([{"containerID": 0, "hostID": host, "size": 65536}]);
+        self.namespace("user", Some(""))
+            .set("/linux/uidMappings", map(uid))
+            .set("/linux/gidMappings", map(gid))
+    }
+
     /// The config as it is.
     pub fn config(&self) -> Value {
         self.config.borrow().clone()
@@ -155,6 +165,18 @@ pub fn put(config: &mut Value, pointer: &str, value: Value) {
         Some(Value::Object(object)) => drop(object.insert(name.to_owned(), value)),
         Some(Value::Array(array)) => array[name.parse::<usize>().expect("an index")] = value,
         _ => panic!("{parent} is neither object nor array"),
+    }
+}
+
+/// Gives a tree of files to a user and group.
+#[track_caller]
+pub fn give(path: &Path, uid: u32, gid: u32) {
+    std::os::unix::fs::lchown(path, Some(uid), Some(gid))
+        .unwrap_or_else(|error| panic!("cannot chown {path:?}: {error}"));
+    if path.symlink_metadata().expect("metadata").is_dir() {
+        for entry in std::fs::read_dir(path).expect("a directory").flatten() {
+            give(&entry.path(), uid, gid);
+        }
     }
 }
 

@@ -4,28 +4,25 @@
 //! In two halves, so that one process can make several at once: [`begin`] returns when init is cloned, and
 //! [`Making::finish`] waits until it is ready.
 
+use super::birth::{self, Born};
 use super::config::{self, Config};
 use super::delete::destroy;
-use super::hooks::{Hooks, State};
-use super::init;
-use super::init::hooks::InitHooks;
+use super::hooks::Hooks;
 use super::making::{Announcement, Making, Unfinished};
 use super::mounts::overlay;
 use super::plan::{self, Plan};
 use super::record::Record;
 use super::request::{Begin, ConfigSource, CreateRequest, PodToJoin, RootSource, SandboxSource};
-use super::{Host, directory, namespaces, sandbox};
+use super::{Host, directory, sandbox};
 use crate::cgroup::{Cgroup, Entry};
 use crate::error::{Context, Error, Kind, Result};
 use crate::state::atomic::{self, Durability};
 use crate::state::layout;
-use crate::sync::link::{self, CommandEnd};
-use crate::sys::clone::{Child, CloneArgs, single_threaded, spawn};
 use crate::sys::socket;
 use nix::sys::stat::Mode;
 use oci_spec::runtime::Root;
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Makes a container that waits for `start`, and lets it outlive this process.
@@ -64,8 +61,10 @@ pub fn begin(
         .map_err(|error| undo(host, &record, cause(source, &record, error)))
         .context(title)
         .map(|begun| {
-            let Begun { init, filtered, hooks, announcement } = begun;
-            let unfinished = Unfinished { host: host.clone(), record, filtered, hooks, init: Some(init) };
+            let Begun { born, filtered, hooks, announcement } = begun;
+            let Born { init, limits, net_devices } = born;
+            let (host, init) = (host.clone(), Some(init));
+            let unfinished = Unfinished { host, record, filtered, hooks, limits, net_devices, init };
             Making::new(unfinished, directory, announcement)
         })
 }
@@ -118,7 +117,7 @@ pub(super) fn undo(host: &Host, record: &Record, error: Error) -> Error {
 
 /// What is left to do for a container whose init is cloned.
 struct Begun {
-    init: (Child, CommandEnd),
+    born: Born,
     filtered: bool,
     hooks: Hooks,
     announcement: Announcement,
@@ -179,8 +178,8 @@ fn begin_reserved(
         Announcement { pid_file: request.pid_file.take(), pidfd_socket: pidfd_socket.transpose()? };
     let filtered = plan.process.filters_init();
     let hooks = std::mem::take(&mut plan.hooks);
-    let init = clone_init(plan, entry, fifo, &hooks, record)?;
-    Ok(Begun { init, filtered, hooks, announcement })
+    let born = birth::clone_init(plan, entry, fifo, &hooks, record)?;
+    Ok(Begun { born, filtered, hooks, announcement })
 }
 
 fn enterable(cgroup: &Cgroup, plan: &Plan) -> Result<Entry> {
@@ -195,31 +194,6 @@ fn make_fifo(directory: &Path) -> Result<OwnedFd> {
     nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)
         .context(|| format!("cannot create {path:?}"))?;
     crate::sys::fs::open_existing(&path, libc::O_RDWR).context(|| format!("cannot open {path:?}"))
-}
-
-/// Clones init. The descriptors that only init needs are closed here when this returns.
-fn clone_init(
-    mut plan: Plan,
-    entry: Option<Entry>,
-    fifo: Option<OwnedFd>,
-    hooks: &Hooks,
-    record: &Record,
-) -> Result<(Child, CommandEnd)> {
-    let (command_end, init_end) = link::pair()?;
-    let join_pid = plan.namespaces.join_pid.take();
-    let namespaces = u64::try_from(plan.namespaces.clone_flags).unwrap_or_default();
-    // A descriptor of its own: the entry itself moves into init's plan.
-    let group = entry.as_ref().and_then(Entry::v2_fd).map(|fd| fd.try_clone_to_owned()).transpose();
-    let group = group.context(|| "cannot copy a descriptor")?;
-    let args = CloneArgs { namespaces, cgroup: group.as_ref().map(AsFd::as_fd), ..CloneArgs::default() };
-    let alone = single_threaded().context(|| "cannot clone")?;
-    let hooks = InitHooks::of(hooks, State::of(record, None), alone);
-    let init_plan = plan.into_init(entry, fifo, init_end, hooks);
-    let child = namespaces::inside(join_pid, || {
-        let clone = spawn(alone, args, move || init::main(init_plan));
-        clone.context(|| "cannot clone the init process").map_err(clone_hint)
-    })?;
-    Ok((child, command_end))
 }
 
 /// Adds the remedy to an error of the clone.

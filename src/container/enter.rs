@@ -9,7 +9,9 @@ use super::ended::{killed, suspect_filter};
 use super::init::InitPlan;
 use super::init::attributes;
 use super::init::join::{self, JoinPlan};
-use super::process::{ProcessPlan, Stdio, Surroundings};
+use super::init::kernel::set_limits;
+use super::mappings::Mappings;
+use super::process::{ProcessPlan, Rlimit, Stdio, Surroundings};
 use super::record::{self, Record};
 use super::{Host, config, plan, process};
 use crate::cgroup::{Cgroup, Entry};
@@ -24,6 +26,7 @@ use crate::sys::clone::{Child, CloneArgs, SingleThreaded, single_threaded, spawn
 use crate::sys::{pidfd, sched};
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 /// The way into a running container: its namespaces and groups, open.
 #[derive(Debug)]
@@ -83,13 +86,19 @@ impl Entrance {
         };
         let filtered = process.filters_init();
         let initial = process.attributes.initial_cpus.take();
+        // To raise one takes a privilege of the host's, which nobody has in a user namespace.
+        let limits = match process.namespace_root {
+            Some(_) => std::mem::take(&mut process.rlimits),
+            None => Vec::new(),
+        };
         let plan = InitPlan::joining(process, init_end);
         let between = on_cpus(initial.as_deref(), || {
             spawn(self.alone, args, move || join::main(&first, plan))
                 .context(|| "cannot clone the process")
                 .map_err(clone_hint)
         })?;
-        Ok(Entering { link: command_end, between, failed: None, cgroup: self.cgroup.clone(), filtered })
+        let cgroup = self.cgroup.clone();
+        Ok(Entering { link: command_end, between, failed: None, cgroup, filtered, limits })
     }
 }
 
@@ -102,6 +111,7 @@ pub struct Entering {
     failed: Option<OwnedFd>,
     cgroup: Option<Cgroup>,
     filtered: bool,
+    limits: Vec<Rlimit>,
 }
 
 impl Entering {
@@ -129,6 +139,7 @@ impl Entering {
                     // A child of ours that nobody has reaped: the pid is still its own. Else it is nobody's we know.
                     let ours = pidfd::child_status(pidfd.as_fd(), pidfd::Zombie::Stays);
                     ours.map_err(|_| Error::new(Kind::Died, "the process died"))?;
+                    set_limits(pid, &self.limits)?;
                     return Ok(Some(Child { pid, pidfd }));
                 }
                 Heard::Message(..) => {
@@ -230,6 +241,7 @@ impl Runner {
                 keyring: plan::keyring(&record.id, record.own_keyring),
                 preserved_fds: 0,
                 listen_fds: 0,
+                mappings: mappings(&record)?,
             };
             // What the user should know of it was said when the container was made.
             let (process, _warnings) = report::collect(|| process::plan(&process, surroundings));
@@ -259,23 +271,45 @@ fn on_cpus<T>(cpus: Option<&[u64]>, clone: impl FnOnce() -> Result<T>) -> Result
     cloned
 }
 
+/// The ids of the user namespace of a running container, where it is not ours.
+///
+/// # Errors
+/// When the container does not run.
+pub fn mappings(record: &Record) -> Result<Option<Mappings>> {
+    let stopped = || Error::user("container not running");
+    let process = record.init.as_ref().ok_or_else(stopped)?;
+    let init = process.open()?.ok_or_else(stopped)?;
+    let inode = |name: &str| std::fs::metadata(format!("/proc/{name}/ns/user")).map(|file| file.ino());
+    let ours = inode("self").context(|| "cannot see our own user namespace")?;
+    let theirs = inode(&process.pid.to_string()).context_as(Kind::User, || "container not running")?;
+    let mappings = if theirs == ours { None } else { Some(Mappings::of_process(process.pid)?) };
+    // The pid was still that of the init meant.
+    pidfd::send_signal(init.as_fd(), 0).context_as(Kind::User, || "container not running")?;
+    Ok(mappings)
+}
+
 /// The namespaces of init that are not ours, to be joined by one setns(2) with its pidfd.
 fn joinable(process: &ProcessRef, init: &OwnedFd) -> Result<libc::c_int> {
-    const FILES: [(&str, libc::c_int); 6] = [
+    const FILES: [(&str, libc::c_int); 8] = [
         ("mnt", libc::CLONE_NEWNS),
         ("net", libc::CLONE_NEWNET),
         ("ipc", libc::CLONE_NEWIPC),
         ("uts", libc::CLONE_NEWUTS),
         ("pid", libc::CLONE_NEWPID),
         ("cgroup", libc::CLONE_NEWCGROUP),
+        ("user", libc::CLONE_NEWUSER),
+        ("time", libc::CLONE_NEWTIME),
     ];
     let mut flags = 0;
     for (name, flag) in FILES {
-        let inode = |path: String| std::fs::metadata(&path).map(|m| std::os::unix::fs::MetadataExt::ino(&m));
+        let inode = |path: String| std::fs::metadata(&path).map(|m| m.ino());
+        let ours = match inode(format!("/proc/self/ns/{name}")) {
+            // A kernel without namespaces of this type.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            ours => ours.context(|| format!("cannot see our own {name} namespace"))?,
+        };
         let theirs = inode(format!("/proc/{}/ns/{name}", process.pid))
             .context(|| format!("cannot see the container's {name} namespace"))?;
-        let ours = inode(format!("/proc/self/ns/{name}"))
-            .context(|| format!("cannot see our own {name} namespace"))?;
         if theirs != ours {
             flags |= flag;
         }

@@ -3,7 +3,7 @@
 use super::attributes::Attributes;
 use super::config::Config;
 use super::ended::end_child;
-use super::enter::Entrance;
+use super::enter::{Entrance, mappings};
 use super::making::publish;
 use super::process::{self, ProcessPlan, Stdio, Surroundings};
 use super::record::{self, Record, Status};
@@ -113,6 +113,7 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
         keyring: plan::keyring(&record.id, record.own_keyring),
         preserved_fds: request.preserve_fds,
         listen_fds: 0,
+        mappings: mappings(&record).context(title)?,
     };
     let mut process = process::plan(&spec_process, surroundings).context(title)?;
     process.capabilities.add(&request.caps);

@@ -8,6 +8,9 @@ use super::create::{cause, undo};
 use super::ended::end_child;
 use super::exec;
 use super::hooks::{self, Hooks, Stage};
+use super::init::kernel::set_limits;
+use super::net_devices::{self, NetDevice};
+use super::process::Rlimit;
 use super::record::Record;
 use super::request::SandboxSource;
 use crate::error::{Context, Error, Kind, Result};
@@ -31,6 +34,10 @@ pub(super) struct Unfinished {
     pub filtered: bool,
     /// What runs at the points of its life.
     pub hooks: Hooks,
+    /// Limits to set for an init that may not raise them itself.
+    pub limits: Vec<Rlimit>,
+    /// Network devices to move into its namespace.
+    pub net_devices: Vec<NetDevice>,
     /// Init, a child of this process, and the link to it; `None` once it is let go or given up.
     pub init: Option<(Child, CommandEnd)>,
 }
@@ -107,16 +114,34 @@ impl Making {
 
     /// Waits until init is ready, puts it on record, and tells the caller its pid.
     fn hand_over(&mut self) -> Result<()> {
-        let Unfinished { record, init, hooks, .. } = &mut self.unfinished;
+        let Unfinished { record, init, hooks, limits, net_devices, .. } = &mut self.unfinished;
         let Some((child, link)) = &*init else { return Ok(()) };
         wait_ready(link, || run_hooks(hooks, record, &self.directory, (child, link)))?;
-        let mut whole = record.clone();
-        whole.hooks = hooks.any(&[Stage::StartContainer, Stage::Poststart, Stage::Poststop]);
-        whole.init = Some(ProcessRef::of(child.pid)?);
-        whole.commit(&self.directory)?;
-        *record = whole;
-        publish(child, self.announcement.pid_file.as_deref(), self.announcement.pidfd_socket.take())
+        set_limits(child.pid, limits)?;
+        // As late as can be: with the namespace of a container that fails, the kernel would remove what is virtual.
+        let moved = net_devices::move_all(net_devices, child.pid)?;
+        let outcome = put_on_record(child, record, hooks, &self.directory, &mut self.announcement);
+        match (outcome, moved) {
+            (Err(error), Some(moved)) => Err(moved.back(error)),
+            (outcome, _) => outcome,
+        }
     }
+}
+
+/// Puts a ready init on record, and tells the caller its pid.
+fn put_on_record(
+    child: &Child,
+    record: &mut Record,
+    hooks: &Hooks,
+    directory: &Path,
+    announcement: &mut Announcement,
+) -> Result<()> {
+    let mut whole = record.clone();
+    whole.hooks = hooks.any(&[Stage::StartContainer, Stage::Poststart, Stage::Poststop]);
+    whole.init = Some(ProcessRef::of(child.pid)?);
+    whole.commit(directory)?;
+    *record = whole;
+    publish(child, announcement.pid_file.as_deref(), announcement.pidfd_socket.take())
 }
 
 /// A container whose init is ready, on record, and waits for the word.
@@ -178,7 +203,7 @@ fn wait_ready(link: &CommandEnd, mut run_hooks: impl FnMut() -> Result<()>) -> R
             Some(FromInit::RunHooks) => run_hooks()?,
             Some(FromInit::Ready) => return Ok(()),
             Some(FromInit::Failed(failure)) => return Err(failure.into()),
-            Some(FromInit::Detached) => {
+            Some(FromInit::Detached | FromInit::NeedMaps) => {
                 return Err(Error::new(Kind::Protocol, "the init process spoke out of turn"));
             }
             None => return Err(Error::new(Kind::Died, "the init process died")),

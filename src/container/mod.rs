@@ -5,6 +5,7 @@
 //! its record (pid with start time, cgroup); whatever a crash leaves, `list` shows it and `delete --force` removes it.
 
 pub mod attributes;
+pub mod birth;
 pub mod config;
 pub mod create;
 pub mod delete;
@@ -17,8 +18,10 @@ pub mod hooks;
 pub mod init;
 pub mod labels;
 pub mod making;
+pub mod mappings;
 pub mod mounts;
 pub mod namespaces;
+pub mod net_devices;
 pub mod plan;
 pub mod process;
 pub mod record;

@@ -1,8 +1,9 @@
 //! Which namespaces a container makes, joins, or shares with the host.
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::sys::{fs, ns};
-use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
+use crate::sys::{fs, ns, process};
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, LinuxTimeOffset};
+use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -15,8 +16,42 @@ pub struct Namespaces {
     pub join: Vec<(OwnedFd, libc::c_int)>,
     /// A PID namespace to join: the command does, because only children are put there.
     pub join_pid: Option<(OwnedFd, libc::c_int)>,
+    /// A user namespace to join: podrun:join does, before it clones init, so that what is new is that namespace's.
+    pub join_user: Option<OwnedFd>,
     /// A cgroup namespace of its own, made by init once it is in its group.
     pub new_cgroup: bool,
+    /// The time namespace, where clone3 cannot make it.
+    pub time: Option<Time>,
+}
+
+/// A time namespace that a process enters for the sake of its children, time_namespaces(7).
+#[derive(Debug)]
+pub enum Time {
+    /// A new one with these offsets, as /proc/PID/timens_offsets has them: they can be set until the first process is in
+    /// it, so clone3 would be too late.
+    Offsets(String),
+    /// One to join.
+    Join(OwnedFd),
+}
+
+impl Time {
+    fn enter(&self) -> Result<()> {
+        match self {
+            Self::Join(fd) => ns::setns(fd.as_fd(), libc::CLONE_NEWTIME)
+                .context(|| format!("cannot join {}", names(libc::CLONE_NEWTIME))),
+            Self::Offsets(text) => {
+                ns::unshare(libc::CLONE_NEWTIME).context(|| "cannot make a time namespace")?;
+                fs::write_existing(Path::new("/proc/self/timens_offsets"), text)
+                    .context_as(Kind::User, || "cannot set linux.timeOffsets")
+                    .map_err(|error| match error.errno() {
+                        Some(libc::ERANGE) => error.hint(
+                            "with its offset, a clock must not be negative, nor show more than 146 years",
+                        ),
+                        _ => error,
+                    })
+            }
+        }
+    }
 }
 
 /// The flag, name and type of each namespace that podrun handles.
@@ -27,6 +62,8 @@ const KNOWN: &[(LinuxNamespaceType, libc::c_int, &str)] = &[
     (LinuxNamespaceType::Uts, libc::CLONE_NEWUTS, "uts"),
     (LinuxNamespaceType::Pid, libc::CLONE_NEWPID, "pid"),
     (LinuxNamespaceType::Cgroup, libc::CLONE_NEWCGROUP, "cgroup"),
+    (LinuxNamespaceType::User, libc::CLONE_NEWUSER, "user"),
+    (LinuxNamespaceType::Time, libc::CLONE_NEWTIME, "time"),
 ];
 
 /// The names of the namespaces in a set of flags, for messages.
@@ -42,11 +79,11 @@ pub fn flag(kind: LinuxNamespaceType) -> Option<libc::c_int> {
 }
 
 impl Namespaces {
-    /// Decides for the entries of `linux.namespaces`, opening those given by path.
+    /// Decides for the entries of `linux.namespaces`, opening those given by path; `offsets` are `linux.timeOffsets`.
     ///
     /// # Errors
-    /// When a path is missing or is no namespace of its type.
-    pub fn plan(entries: &[LinuxNamespace]) -> Result<Self> {
+    /// When a path is missing or is no namespace of its type, and for offsets that cannot be.
+    pub fn plan(entries: &[LinuxNamespace], offsets: &HashMap<String, LinuxTimeOffset>) -> Result<Self> {
         let mut plan = Self::default();
         for (index, entry) in entries.iter().enumerate() {
             let field = || format!("linux.namespaces[{index}] ({})", entry.typ());
@@ -58,15 +95,57 @@ impl Namespaces {
                 None => plan.clone_flags |= flag,
                 Some(path) => {
                     let fd = open(path, flag).context(field)?;
-                    if flag == libc::CLONE_NEWPID {
-                        plan.join_pid = Some((fd, flag));
-                    } else {
-                        plan.join.push((fd, flag));
+                    match flag {
+                        libc::CLONE_NEWPID => plan.join_pid = Some((fd, flag)),
+                        // Our own cannot be joined again, setns(2).
+                        libc::CLONE_NEWUSER if is_own(&fd, "user").context(field)? => {}
+                        libc::CLONE_NEWUSER => plan.join_user = Some(fd),
+                        libc::CLONE_NEWTIME => plan.time = Some(Time::Join(fd)),
+                        _ => plan.join.push((fd, flag)),
                     }
                 }
             }
         }
+        plan.plan_offsets(offsets)?;
         Ok(plan)
+    }
+
+    fn plan_offsets(&mut self, offsets: &HashMap<String, LinuxTimeOffset>) -> Result<()> {
+        const NANOSECONDS: u32 = 1_000_000_000;
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        if self.clone_flags & libc::CLONE_NEWTIME == 0 {
+            return Err(Error::user("linux.timeOffsets: there is no new time namespace to set them in")
+                .hint("add {\"type\": \"time\"}, without a path, to linux.namespaces"));
+        }
+        let mut lines = Vec::new();
+        for (clock, offset) in offsets {
+            if !["monotonic", "boottime"].contains(&clock.as_str()) {
+                return Err(Error::user(format!("linux.timeOffsets: {clock:?} is no clock with an offset"))
+                    .hint("there are monotonic and boottime"));
+            }
+            let nanoseconds = offset.nanosecs().unwrap_or(0);
+            if nanoseconds >= NANOSECONDS {
+                return Err(Error::user(format!(
+                    "linux.timeOffsets.{clock}.nanosecs: {nanoseconds} is a second or more"
+                )));
+            }
+            lines.push(format!("{clock} {} {nanoseconds}\n", offset.secs().unwrap_or(0)));
+        }
+        self.clone_flags &= !libc::CLONE_NEWTIME;
+        self.time = Some(Time::Offsets(lines.concat()));
+        Ok(())
+    }
+
+    /// What a process must enter before it clones init, since it concerns children.
+    pub fn take_outside(&mut self) -> Outside {
+        Outside { pid: self.join_pid.take(), time: self.time.take() }
+    }
+
+    /// Whether clone3 makes everything that is not the host's.
+    pub fn are_all_new(&self) -> bool {
+        self.join.is_empty() && self.join_pid.is_none() && self.join_user.is_none() && self.time.is_none()
     }
 
     /// Whether the container has a namespace of this type that is not the host's.
@@ -74,6 +153,25 @@ impl Namespaces {
         self.clone_flags & flag != 0
             || self.join.iter().chain(&self.join_pid).any(|(_, joined)| joined & flag != 0)
             || flag == libc::CLONE_NEWCGROUP && self.new_cgroup
+            || flag == libc::CLONE_NEWUSER && self.join_user.is_some()
+            || flag == libc::CLONE_NEWTIME && self.time.is_some()
+    }
+
+    /// Joins, in a process that will clone init, what is to be joined. The user namespace comes last: it may have no
+    /// rights over the others.
+    ///
+    /// # Errors
+    /// Names the namespace.
+    pub fn join(&self) -> Result<()> {
+        for (fd, flag) in self.join.iter().chain(&self.join_pid) {
+            ns::setns(fd.as_fd(), *flag).context(|| format!("cannot join {}", names(*flag)))?;
+        }
+        self.time.as_ref().map_or(Ok(()), Time::enter)?;
+        let Some(user) = &self.join_user else { return Ok(()) };
+        // Whoever made it may have denied setgroups(2) in it for ever, and ours must not be the container's.
+        process::set_groups(&[]).context(|| "cannot drop the supplementary groups")?;
+        ns::setns(user.as_fd(), libc::CLONE_NEWUSER)
+            .context(|| format!("cannot join {}", names(libc::CLONE_NEWUSER)))
     }
 }
 
@@ -91,19 +189,44 @@ fn open(path: &Path, flag: libc::c_int) -> Result<OwnedFd> {
     }
 }
 
-/// Runs `clone` so that its child is made in the PID namespace `join`, then returns to our own: setns(2) with a PID
-/// namespace concerns children only.
-///
-/// # Errors
-/// Those of `clone` and of the joining.
-pub fn inside<T>(join: Option<(OwnedFd, libc::c_int)>, clone: impl FnOnce() -> Result<T>) -> Result<T> {
-    let Some((theirs, flag)) = join else { return clone() };
-    let own = fs::open_existing(Path::new("/proc/self/ns/pid"), libc::O_RDONLY)
-        .context(|| "cannot open our own PID namespace")?;
-    ns::setns(theirs.as_fd(), flag).context(|| format!("cannot join {}", names(flag)))?;
-    let cloned = clone();
-    ns::setns(own.as_fd(), flag).context(|| "cannot return to our own PID namespace")?;
-    cloned
+/// Whether a namespace file is of the namespace that we are in.
+fn is_own(fd: &OwnedFd, name: &str) -> Result<bool> {
+    let path = format!("/proc/self/ns/{name}");
+    let own = nix::sys::stat::stat(path.as_str()).context(|| format!("cannot stat {path}"))?;
+    let theirs = nix::sys::stat::fstat(fd).context(|| "cannot stat it")?;
+    Ok((own.st_dev, own.st_ino) == (theirs.st_dev, theirs.st_ino))
+}
+
+/// Namespaces that a process enters for the sake of its children, and leaves again.
+#[derive(Debug, Default)]
+pub struct Outside {
+    pid: Option<(OwnedFd, libc::c_int)>,
+    time: Option<Time>,
+}
+
+impl Outside {
+    /// Runs `clone` so that its child is made in these namespaces, then returns to our own.
+    ///
+    /// # Errors
+    /// Those of `clone`, of the joining and of the return.
+    pub fn around<T>(self, clone: impl FnOnce() -> Result<T>) -> Result<T> {
+        let own = |name: &str| {
+            let path = format!("/proc/self/ns/{name}");
+            fs::open_existing(Path::new(&path), libc::O_RDONLY).context(|| format!("cannot open {path}"))
+        };
+        let pid = self.pid.as_ref().map(|_| own("pid")).transpose()?;
+        let time = self.time.as_ref().map(|_| own("time")).transpose()?;
+        let joined = self.pid.as_ref().map_or(Ok(()), |(theirs, flag)| {
+            ns::setns(theirs.as_fd(), *flag).context(|| format!("cannot join {}", names(*flag)))
+        });
+        let cloned =
+            joined.and_then(|()| self.time.as_ref().map_or(Ok(()), Time::enter)).and_then(|()| clone());
+        for (own, flag) in [(pid, libc::CLONE_NEWPID), (time, libc::CLONE_NEWTIME)] {
+            let Some(own) = own else { continue };
+            ns::setns(own.as_fd(), flag).context(|| format!("cannot return to our own {}", names(flag)))?;
+        }
+        cloned
+    }
 }
 
 /// The path below /proc/sys of a sysctl that belongs to one of the container's own namespaces.
@@ -143,6 +266,8 @@ pub fn sysctl_path(name: &str, own: &Namespaces) -> Result<String> {
     }
     let needed = if path.starts_with("net/") {
         (libc::CLONE_NEWNET, "network")
+    } else if path.starts_with("user/") {
+        (libc::CLONE_NEWUSER, "user")
     } else if path.starts_with("fs/mqueue/") || IPC.contains(&path.as_str()) {
         (libc::CLONE_NEWIPC, "ipc")
     } else if path == "kernel/domainname" {

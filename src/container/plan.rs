@@ -6,9 +6,11 @@ use super::hooks::Hooks;
 use super::init::InitPlan;
 use super::init::hooks::InitHooks;
 use super::labels;
+use super::mappings::Mappings;
 use super::mounts::options::propagation;
 use super::mounts::plan::{self as mounts, CgroupView, MountKind, Places, RootPlan};
 use super::namespaces::{Namespaces, sysctl_path};
+use super::net_devices::{self, NetDevice};
 use super::process::{self, Surroundings};
 use super::request::{CreateRequest, RootSource, Streams};
 use super::{CgroupManager, Host};
@@ -18,11 +20,13 @@ use crate::model::ids::ContainerId;
 use crate::seccomp;
 use crate::state::layout::scratch;
 use crate::sync::link::InitEnd;
+use crate::sys::clone::single_threaded;
 use crate::sys::mount::Depth;
 use crate::sys::socket;
 use oci_spec::runtime::{Linux, LinuxResources, Mount, Spec};
+use std::collections::HashMap;
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// A container, planned.
@@ -36,6 +40,8 @@ pub struct Plan {
     pub rdt: Option<RdtPlan>,
     /// Its namespaces.
     pub namespaces: Namespaces,
+    /// The ids of its user namespace, where that is not ours.
+    pub mappings: Option<Mappings>,
     /// Its file system.
     pub root: RootPlan,
     /// Its program.
@@ -48,6 +54,8 @@ pub struct Plan {
     pub domainname: Option<String>,
     /// What runs at the points of its life.
     pub hooks: Hooks,
+    /// Devices of the host's to move into its network namespace.
+    pub net_devices: Vec<NetDevice>,
 }
 
 impl Plan {
@@ -68,6 +76,7 @@ impl Plan {
             domainname: self.domainname,
             sysctls: self.sysctls,
             root: Some(self.root),
+            awaits_maps: self.process.namespace_root.is_some(),
             process: self.process,
             hooks,
             fifo,
@@ -107,14 +116,17 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
     let (Some(linux), Some(process), Some(root)) = (spec.linux(), spec.process(), spec.root()) else {
         return Err(Error::user("linux, process or root is missing")); // config::load has checked
     };
-    let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
+    let offsets = linux.time_offsets().clone().unwrap_or_default();
+    let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default(), &offsets)?;
+    let mappings = mappings(linux, &namespaces)?;
     let mut resources = linux.resources().clone().unwrap_or_default();
     // No list of devices means the default ones and no others, as with every runtime.
     if resources.devices().is_none() {
         resources.set_devices(Some(Vec::new()));
     }
     let (cgroup, hierarchies) = groups(host, request, linux, &resources)?;
-    let surroundings = surroundings(host, request, config, process.terminal().unwrap_or(false))?;
+    let terminal = process.terminal().unwrap_or(false);
+    let surroundings = surroundings(host, request, config, terminal, mappings.clone())?;
     let path = match &request.root {
         RootSource::Config => mounts::root_directory(bundle, root.path())?,
         RootSource::Overlay(overlay) => overlay.scratch.join(scratch::ROOT),
@@ -131,6 +143,7 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         read_only_paths: absolute("linux.readonlyPaths", linux.readonly_paths().as_deref())?,
         cwd: process.cwd().clone(),
         path,
+        opened: None, // once everything else is known to be right
     };
     let sysctls = linux.sysctl().iter().flatten();
     let hooks = Hooks::plan(spec)?;
@@ -143,10 +156,15 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         hostname: own_name("hostname", spec.hostname().as_deref(), &namespaces)?,
         domainname: own_name("domainname", spec.domainname().as_deref(), &namespaces)?,
         process: process::plan(process, surroundings)?,
+        net_devices: net_devices::plan(
+            linux.net_devices().as_ref().unwrap_or(&HashMap::new()),
+            namespaces.has_own(libc::CLONE_NEWNET),
+        )?,
         cgroup,
         resources,
         rdt: linux.intel_rdt().as_ref().map(|rdt| RdtPlan::of(rdt, request.id.as_str())).transpose()?,
         namespaces,
+        mappings,
         root,
     })
 }
@@ -164,12 +182,41 @@ fn root_propagation(linux: &Linux, no_pivot: bool) -> Result<Option<(u64, Depth)
     Ok(Some((kind, depth)))
 }
 
+/// The ids of the container's user namespace: those of the config for a new one, its own for one to join.
+fn mappings(linux: &Linux, namespaces: &Namespaces) -> Result<Option<Mappings>> {
+    let (uids, gids) = (linux.uid_mappings().as_deref(), linux.gid_mappings().as_deref());
+    let given = !uids.unwrap_or_default().is_empty() || !gids.unwrap_or_default().is_empty();
+    let planned = || Mappings::plan("linux.", uids, gids);
+    if namespaces.clone_flags & libc::CLONE_NEWUSER != 0 {
+        return planned().map(Some);
+    }
+    let Some(user) = &namespaces.join_user else {
+        if given {
+            return Err(Error::user(
+                "linux.uidMappings, linux.gidMappings: there is no user namespace to map",
+            )
+            .hint("add {\"type\": \"user\"} to linux.namespaces, or leave the mappings out"));
+        }
+        return Ok(None);
+    };
+    let alone = single_threaded().context(|| "cannot clone")?;
+    let actual = Mappings::of_namespace(user.as_fd(), alone).context(|| "linux.namespaces (user)")?;
+    if given && planned()? != actual {
+        return Err(Error::user(
+            "linux.uidMappings, linux.gidMappings: the user namespace to join has others",
+        )
+        .hint("leave them out: a namespace's maps are written once, by who makes it"));
+    }
+    Ok(Some(actual))
+}
+
 /// What the process gets beside what its part of the spec says. Takes the streams out of the request.
 fn surroundings(
     host: &Host,
     request: &mut CreateRequest,
     config: &Config,
     terminal: bool,
+    mappings: Option<Mappings>,
 ) -> Result<Surroundings> {
     let seccomp = config
         .seccomp
@@ -189,6 +236,7 @@ fn surroundings(
         keyring: keyring(&request.id, !request.no_new_keyring),
         preserved_fds: request.listen_fds.saturating_add(request.preserve_fds),
         listen_fds: request.listen_fds,
+        mappings,
     })
 }
 
@@ -311,7 +359,7 @@ fn cgroup_views(
             // A named hierarchy without controllers, such as systemd's.
             controllers => controllers.strip_prefix("name=").unwrap_or(controllers).to_owned(),
         };
-        CgroupView { name, source: directory.to_owned(), fresh }
+        CgroupView { name, source: directory.to_owned(), fresh, opened: None }
     };
     Ok(cgroup.dirs().map(view).collect())
 }

@@ -2,7 +2,8 @@
 //! for `exec`.
 
 use super::attributes::Attributes;
-use super::init::caps::CapabilitySets;
+use super::init::caps::{CapabilitySets, Held};
+use super::mappings::Mappings;
 use crate::error::{Context, Error, Result};
 use crate::seccomp::Filter;
 use oci_spec::runtime::{PosixRlimitType, Process, User};
@@ -50,6 +51,8 @@ pub struct ProcessPlan {
     pub keyring: Option<CString>,
     /// Descriptors from 3 up that the program keeps.
     pub preserved_fds: u32,
+    /// In a user namespace, the user and group who make the container's files.
+    pub namespace_root: Option<(u32, u32)>,
 }
 
 /// What the program finds at 0, 1 and 2.
@@ -110,6 +113,7 @@ impl ProcessPlan {
             stdio: Some(stdio),
             keyring: self.keyring.clone(),
             preserved_fds: 0,
+            namespace_root: self.namespace_root,
         })
     }
 
@@ -136,6 +140,8 @@ pub struct Surroundings {
     pub preserved_fds: u32,
     /// How many of those the caller's socket activation handed over, sd_listen_fds(3).
     pub listen_fds: u32,
+    /// Those of the container's user namespace, where it is not ours.
+    pub mappings: Option<Mappings>,
 }
 
 fn c_strings(field: &str, texts: &[String]) -> Result<Vec<CString>> {
@@ -151,6 +157,10 @@ fn c_strings(field: &str, texts: &[String]) -> Result<Vec<CString>> {
 /// Names the property that cannot be honoured.
 pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan> {
     let user = process.user();
+    let groups = user.additional_gids().clone().unwrap_or_default();
+    let mappings = &surroundings.mappings;
+    mappings.as_ref().map_or(Ok(()), |mappings| mappings.check(user.uid(), user.gid(), &groups))?;
+    let held = if mappings.is_some() { Held::All } else { Held::Ours };
     let size = process.console_size().map(|size| {
         let side = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
         (side(size.height()), side(size.width()))
@@ -176,9 +186,9 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
         cwd: process.cwd().clone(),
         uid: user.uid(),
         gid: user.gid(),
-        groups: user.additional_gids().clone().unwrap_or_default(),
+        groups,
         umask: user.umask(),
-        capabilities: CapabilitySets::plan(process.capabilities().as_ref())?,
+        capabilities: CapabilitySets::plan(process.capabilities().as_ref(), held)?,
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         seccomp: surroundings.seccomp,
         rlimits: rlimits(process)?,
@@ -188,6 +198,7 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
         stdio: surroundings.stdio,
         keyring: surroundings.keyring,
         preserved_fds: surroundings.preserved_fds,
+        namespace_root: surroundings.mappings.map(|mappings| mappings.root(user.uid(), user.gid())),
     })
 }
 
@@ -295,6 +306,7 @@ mod tests {
                 keyring: None,
                 preserved_fds: 0,
                 listen_fds: 0,
+                mappings: None,
             },
         )
     }

@@ -14,11 +14,15 @@ pub enum ToInit {
     GoAlong,
     /// The hooks that the command runs have run; init's pid as the command sees it.
     HooksDone(i32),
+    /// The answer to `NeedMaps`: what the command alone may do for a process in another user namespace is done.
+    MapsWritten,
 }
 
 /// From init to the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromInit {
+    /// This process stands in the container's user namespace, and is nobody there yet.
+    NeedMaps,
     /// The root file system is made and not yet entered: it is time for the hooks that the command runs.
     RunHooks,
     /// All is set up but the last steps before exec.
@@ -83,6 +87,7 @@ impl ToInit {
             Self::Go => vec![b'G'],
             Self::GoAlong => vec![b'A'],
             Self::HooksDone(pid) => [&b"H"[..], &pid.to_le_bytes()].concat(),
+            Self::MapsWritten => vec![b'M'],
         }
     }
 
@@ -94,6 +99,7 @@ impl ToInit {
             [b'H', pid @ ..] => {
                 pid.try_into().map(|pid| Self::HooksDone(i32::from_le_bytes(pid))).map_err(|_| malformed())
             }
+            b"M" => Ok(Self::MapsWritten),
             _ => Err(malformed()),
         }
     }
@@ -104,6 +110,7 @@ impl FromInit {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::RunHooks => vec![b'H'],
+            Self::NeedMaps => vec![b'N'],
             Self::Ready => vec![b'R'],
             Self::Detached => vec![b'D'],
             Self::Warn(text) => [b"W", cut(text, LARGEST - 1).as_bytes()].concat(),
@@ -128,6 +135,7 @@ impl FromInit {
         let (tag, rest) = bytes.split_first().ok_or_else(malformed)?;
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| malformed());
         match tag {
+            b'N' if rest.is_empty() => Ok(Self::NeedMaps),
             b'H' if rest.is_empty() => Ok(Self::RunHooks),
             b'R' if rest.is_empty() => Ok(Self::Ready),
             b'D' if rest.is_empty() => Ok(Self::Detached),
@@ -162,6 +170,7 @@ mod tests {
             FromInit::Failed(Failure { kind, text: "cannot mount é".into(), hint: "create it".into() })
         };
         for message in [
+            FromInit::NeedMaps,
             FromInit::RunHooks,
             FromInit::Ready,
             FromInit::Detached,
@@ -173,7 +182,7 @@ mod tests {
         ] {
             assert_eq!(FromInit::decode(&message.encode()).unwrap(), message);
         }
-        for message in [ToInit::Go, ToInit::GoAlong, ToInit::HooksDone(1 << 22)] {
+        for message in [ToInit::Go, ToInit::GoAlong, ToInit::HooksDone(1 << 22), ToInit::MapsWritten] {
             assert_eq!(ToInit::decode(&message.encode()).unwrap(), message);
         }
     }
@@ -192,7 +201,7 @@ mod tests {
 
     #[test]
     fn garbage_is_an_error() {
-        for bytes in [&b""[..], b"X", b"R1", b"P123", b"F", b"F-no end", b"F?text\0hint", b"W\xff"] {
+        for bytes in [&b""[..], b"X", b"R1", b"N1", b"P123", b"F", b"F-no end", b"F?text\0hint", b"W\xff"] {
             assert!(FromInit::decode(bytes).is_err(), "{bytes:?}");
         }
         for bytes in [&b""[..], b"H", b"H123", b"H12345"] {

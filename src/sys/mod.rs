@@ -12,6 +12,7 @@ pub mod inherit;
 pub mod keyring;
 pub mod memory;
 pub mod mount;
+pub mod netlink;
 pub mod ns;
 pub mod pidfd;
 pub mod process;

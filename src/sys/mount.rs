@@ -23,6 +23,8 @@ pub const ATTR_NOATIME: u64 = 0x10;
 pub const ATTR_STRICTATIME: u64 = 0x20;
 /// No access times of directories.
 pub const ATTR_NODIRATIME: u64 = 0x80;
+/// Ids of files are shown as a user namespace maps them.
+pub const ATTR_IDMAP: u64 = 0x10_0000;
 /// Symbolic links are not followed (Linux 5.14).
 pub const ATTR_NOSYMFOLLOW: u64 = 0x20_0000;
 

@@ -81,18 +81,37 @@ pub fn become_stdio(streams: [BorrowedFd<'_>; 3]) -> io::Result<()> {
     Ok(())
 }
 
+/// Waits for a signal, pause(2).
+pub fn pause() {
+    // SAFETY: the call takes nothing.
+    unsafe { libc::pause() };
+}
+
 /// `_exit(2)`: no destructors, no buffers flushed that belong to the parent.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit has no preconditions and does not return.
     unsafe { libc::_exit(code) }
 }
 
+/// Sets the supplementary groups, setgroups(2); raw as in [`set_identity`].
+pub fn set_groups(groups: &[u32]) -> io::Result<()> {
+    // SAFETY: groups is a live slice whose length is given; setgroups only reads it.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
+}
+
 /// Sets a supplementary group list, then group, then user, each real, effective and saved.
 ///
 /// Raw system calls: glibc's wrappers would signal other threads, by a thread id that is stale after clone3.
 pub fn set_identity(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
-    // SAFETY: groups is a live slice whose length is given; setgroups only reads it.
-    check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
+    match set_groups(groups) {
+        // A user namespace whose maker might not have been allowed to drop groups denies it (user_namespaces(7),
+        // /proc/PID/setgroups): nothing is lost where there are none to drop.
+        Err(error)
+            if error.raw_os_error() == Some(libc::EPERM)
+                && groups.is_empty()
+                && nix::unistd::getgroups()?.is_empty() => {}
+        other => other?,
+    }
     // SAFETY: the call takes integers.
     check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
     // SAFETY: the call takes integers.
@@ -118,12 +137,13 @@ pub fn reset_signals() -> io::Result<()> {
     Ok(nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&empty), None)?)
 }
 
-/// setrlimit(2) by number, because the runtime spec's names include some that libc has not got.
-pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+/// prlimit(2) of a process, 0 for our own, by number, because the runtime spec's names include some that libc has not
+/// got.
+pub fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
     let none = std::ptr::null_mut::<libc::rlimit64>();
     // SAFETY: limit lives until the call returns; a null old limit is allowed.
-    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, none) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const limit, none) }).map(drop)
 }
 
 /// Waits until `fd` has one of `events` or an error condition; false when `deadline` passed first.

@@ -24,7 +24,7 @@ impl FeaturesArgs {
     }
 }
 
-const NAMESPACES: &[&str] = &["cgroup", "ipc", "mount", "network", "pid", "uts"];
+const NAMESPACES: &[&str] = &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];
 const SECCOMP_ACTIONS: &[&str] = &[
     "SCMP_ACT_ALLOW",
     "SCMP_ACT_ERRNO",
@@ -94,8 +94,8 @@ fn features() -> Value {
             "selinux": {"enabled": true},
             "intelRdt": {"enabled": true, "schemata": true, "monitoring": true},
             "memoryPolicy": {"modes": MEMORY_MODES.map(|(name, _)| name), "flags": MEMORY_FLAGS.map(|(name, _)| name)},
-            "mountExtensions": {"idmap": {"enabled": false}},
-            "netDevices": {"enabled": false},
+            "mountExtensions": {"idmap": {"enabled": true}},
+            "netDevices": {"enabled": true},
         },
         "annotations": annotations,
         // What in config.json changes what podrun does besides the spec's own fields: no annotation does.
@@ -114,7 +114,7 @@ mod tests {
         let linux = features.linux().as_ref().unwrap();
         assert_eq!(
             linux.mount_extensions().as_ref().unwrap().idmap().as_ref().unwrap().enabled(),
-            &Some(false)
+            &Some(true)
         );
         assert!(linux.capabilities().as_ref().unwrap().contains(&"CAP_SYS_ADMIN".to_owned()));
     }

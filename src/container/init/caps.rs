@@ -16,6 +16,15 @@ pub struct CapabilitySets {
     ambient: CapsHashSet,
 }
 
+/// Whose capabilities those of a program are taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// This process's own.
+    Ours,
+    /// A user namespace's: there are all of them, for whoever enters it.
+    All,
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
 fn from_caps(error: caps::errors::CapsError) -> Error {
     // The crate keeps the system's error as text alone.
@@ -28,9 +37,12 @@ impl CapabilitySets {
     ///
     /// # Errors
     /// When our own capabilities cannot be read.
-    pub fn plan(wanted: Option<&LinuxCapabilities>) -> Result<Self> {
+    pub fn plan(wanted: Option<&LinuxCapabilities>, held: Held) -> Result<Self> {
         let Some(wanted) = wanted else { return Ok(Self::default()) };
-        let ours = caps::read(None, CapSet::Permitted).map_err(from_caps)?;
+        let ours = match held {
+            Held::Ours => caps::read(None, CapSet::Permitted).map_err(from_caps)?,
+            Held::All => caps::all(),
+        };
         let mut missing = Vec::new();
         let mut take = |set: &Option<Capabilities>| -> CapsHashSet {
             let names = set.iter().flatten().filter_map(|capability| {
@@ -116,10 +128,10 @@ mod tests {
     fn sets_stay_within_one_another() {
         let json = r#"{"bounding": ["CAP_CHOWN"], "permitted": [], "effective": ["CAP_CHOWN"], "ambient": ["CAP_CHOWN"]}"#;
         let wanted: LinuxCapabilities = serde_json::from_str(json).unwrap();
-        let sets = CapabilitySets::plan(Some(&wanted)).unwrap();
+        let sets = CapabilitySets::plan(Some(&wanted), Held::Ours).unwrap();
         assert!(sets.effective.is_empty());
         assert!(sets.ambient.is_empty());
-        assert_eq!(CapabilitySets::plan(None).unwrap(), CapabilitySets::default());
+        assert_eq!(CapabilitySets::plan(None, Held::Ours).unwrap(), CapabilitySets::default());
     }
 
     #[test]

@@ -2,10 +2,31 @@
 
 use super::Init;
 use crate::error::{Context, Error, Kind, Result};
+use crate::sync::message::{FromInit, ToInit};
 use crate::sys::process;
 use std::ffi::CString;
 use std::io::Read;
 use std::path::Path;
+
+/// Becomes the one who makes the container's files, in a user namespace: this process still is root of the host there,
+/// which is nobody. Until then it waits for the command, who alone can give the namespace its ids.
+pub fn become_namespace_root(init: &mut Init) -> Result<()> {
+    let Some((uid, gid)) = init.plan.process.namespace_root else { return Ok(()) };
+    // Others in the namespace might trace this process, and so reach the host's files through it. The kernel asks
+    // for rights over the namespace that our memory belongs to, which is the host's, until a program is executed.
+    process::set_not_dumpable().context(|| "cannot refuse to be traced")?;
+    if init.plan.awaits_maps {
+        let gone = || Error::new(Kind::Died, "the command is gone");
+        init.plan.link.send(&FromInit::NeedMaps).context(|| "cannot talk to the command")?;
+        match init.plan.link.receive()?.ok_or_else(gone)? {
+            ToInit::MapsWritten => {}
+            _ => return Err(Error::new(Kind::Protocol, "the command spoke out of turn")),
+        }
+    }
+    process::set_identity(uid, gid, &[]).context(|| format!("to user {uid}, group {gid}"))?;
+    // The change of user has cleared it.
+    super::die_with_command()
+}
 
 /// Drops from the bounding set.
 pub fn drop_bounding(init: &mut Init) -> Result<()> {

@@ -57,6 +57,11 @@ fn run(join: &JoinPlan<'_>, plan: &mut Option<InitPlan>) -> Result<()> {
         (attributes.apparmor, attributes.selinux) = (None, None);
     }
     let (init, flags) = join.namespaces;
+    if flags & libc::CLONE_NEWUSER != 0 {
+        // As `Namespaces::join` and `identity::become_namespace_root` have it.
+        process::set_not_dumpable().context(|| "cannot refuse to be traced")?;
+        process::set_groups(&[]).context(|| "cannot drop the supplementary groups")?;
+    }
     if flags != 0 {
         ns::setns(init, flags).context(|| format!("cannot join {}", namespaces::names(flags)))?;
     }

@@ -1,6 +1,7 @@
 //! Settings that are written to the kernel: names, sysctls, limits, the OOM score.
 
 use super::Init;
+use crate::container::process::Rlimit;
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::{fs, process};
 use std::path::Path;
@@ -19,6 +20,11 @@ pub fn set_names(init: &mut Init) -> Result<()> {
 /// Writes the sysctls. They were checked to belong to namespaces of the container's.
 pub fn set_sysctls(init: &mut Init) -> Result<()> {
     for (name, value) in &init.plan.sysctls {
+        if name == "kernel/domainname" {
+            // The file is root's of the host, and this one may be root of a user namespace; the call means the same.
+            process::set_domain_name(value).context_as(Kind::User, || format!("linux.sysctl {name:?}"))?;
+            continue;
+        }
         let path = Path::new("/proc/sys").join(name);
         fs::write_existing(&path, value)
             .context_as(Kind::User, || format!("linux.sysctl {:?} = {value:?}", name.replace('/', ".")))?;
@@ -46,8 +52,16 @@ pub fn write_oom_score(process: &str, score: i32) -> Result<()> {
 
 /// Sets the resource limits.
 pub fn set_rlimits(init: &mut Init) -> Result<()> {
-    for limit in &init.plan.process.rlimits {
-        process::set_rlimit(limit.resource, limit.soft, limit.hard)
+    set_limits(0, &init.plan.process.rlimits)
+}
+
+/// Sets the resource limits of a process, 0 for our own.
+///
+/// # Errors
+/// Names the limit that the kernel refuses.
+pub fn set_limits(pid: i32, limits: &[Rlimit]) -> Result<()> {
+    for limit in limits {
+        process::set_rlimit(pid, limit.resource, limit.soft, limit.hard)
             .context(|| format!("{} to {} (hard {})", limit.name, limit.soft, limit.hard))
             .map_err(|error| rlimit_hint(error, &limit.name))?;
     }

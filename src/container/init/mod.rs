@@ -5,6 +5,7 @@
 //! never returns into the command's stack.
 
 pub mod attributes;
+pub mod birth;
 pub mod caps;
 pub mod console;
 pub mod exec;
@@ -50,6 +51,8 @@ pub struct InitPlan {
     pub hooks: Option<Box<InitHooks>>,
     /// The FIFO, opened for reading and writing, to wait on for `start`; `None` goes on at once.
     pub fifo: Option<OwnedFd>,
+    /// This process stands in a user namespace of the container's, and asks the command for what it needs there.
+    pub awaits_maps: bool,
     /// Where to speak to the command.
     pub link: InitEnd,
 }
@@ -69,6 +72,7 @@ impl InitPlan {
             process,
             hooks: None,
             fifo: None,
+            awaits_maps: false,
             link,
         }
     }
@@ -94,6 +98,9 @@ const STEPS: &[Step] = &[
     // The three above write through the host's procfs and cgroup mounts, which joining a mount namespace takes away.
     ("cannot set the CPU affinity", attributes::set_affinity),
     ("cannot join the namespaces", join_namespaces),
+    // As soon as possible: what is made belongs to who makes it. Before it, root of the host may write where root of the
+    // namespace may not.
+    ("cannot become root of the user namespace", identity::become_namespace_root),
     ("cannot make a cgroup namespace", new_cgroup_namespace),
     ("cannot start a session", new_session),
     ("cannot set the host name", kernel::set_names),
@@ -188,7 +195,7 @@ impl Init {
             None => process::exit_now(1), // the command died, and nobody knows this process
             Some(ToInit::GoAlong) => return Ok(()),
             Some(ToInit::Go) => {}
-            Some(ToInit::HooksDone(_)) => {
+            Some(ToInit::HooksDone(_) | ToInit::MapsWritten) => {
                 return Err(Error::new(Kind::Protocol, "the command spoke out of turn"));
             }
         }

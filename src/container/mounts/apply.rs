@@ -3,7 +3,7 @@
 use super::file_system::{new_fs, reconfigure, set_attributes, set_lockable, set_propagation};
 use super::plan::{MountKind, MountPlan, RootPlan, is_proc_target};
 use super::root::{Root, Target};
-use super::{cgroup, copy_up, devices, mask, pivot};
+use super::{cgroup, copy_up, devices, mask, opened, pivot};
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::fs::Resolve;
 use crate::sys::mount::{self, ATTR_RDONLY, Depth, MountAttr};
@@ -28,6 +28,7 @@ struct Made {
 /// # Errors
 /// Names the mount that failed.
 pub fn prepare(plan: &RootPlan) -> Result<Root> {
+    let device_files = opened::device_files(plan)?;
     let mut root = pivot::bind_root(plan)?;
     let mut late = std::collections::VecDeque::new();
     for mount in &plan.mounts {
@@ -45,7 +46,7 @@ pub fn prepare(plan: &RootPlan) -> Result<Root> {
         }
     }
     if !plan.mounts.iter().any(|mount| mount.is_bind() && mount.destination == Path::new("/dev")) {
-        devices::make(&root, &plan.devices)?;
+        devices::make(&root, &plan.devices, &device_files)?;
         devices::make_links(&root)?;
     }
     if plan.cwd != Path::new("/") {
@@ -122,6 +123,9 @@ fn bind(root: &Root, mount: &MountPlan) -> Result<Option<Made>> {
 fn source(root: &Root, mount: &MountPlan) -> Result<OwnedFd> {
     let depth = Some(mount.options.bind.unwrap_or(Depth::Recursive));
     let nofollow = mount.options.extras.source_nofollow || mount.options.extras.copy_symlink;
+    if let Some(opened) = &mount.opened {
+        return opened.try_clone().context(|| "cannot copy a descriptor");
+    }
     let opened = match &mount.kind {
         MountKind::BindInside { source } => {
             let found = if nofollow { root.find_link(source) } else { root.find(source, Resolve::InRoot) };

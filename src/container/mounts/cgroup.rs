@@ -44,6 +44,9 @@ pub fn show(root: &Root, mount: &MountPlan, views: &[CgroupView]) -> Result<()> 
 }
 
 fn view(view: &CgroupView) -> Result<OwnedFd> {
+    if let Some(opened) = &view.opened {
+        return opened.try_clone().context(|| "cannot copy a descriptor");
+    }
     match &view.fresh {
         Some((fstype, parameters)) => new_fs(fstype, Some(c"cgroup"), parameters, Flags::default()),
         None => mount::open_tree(mount::cwd(), &c_path(&view.source)?, Some(Depth::One))

@@ -1,24 +1,27 @@
 //! Device files and the links that programs expect in /dev.
 
-use super::plan::Device;
+use super::plan::{Device, c_path};
 use super::root::Root;
 use crate::error::{Context, Error, Result};
-use crate::sys::fs::Resolve;
+use crate::sys::fs::{Resolve, open_in};
+use crate::sys::mount;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{self, FileStat, Mode, SFlag, makedev, mknodat};
 use nix::unistd::UnlinkatFlags;
-use std::os::fd::AsFd;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Makes the device files. The caller has set the umask to 0.
+/// Makes the device files, or shows those that are there already: `nodes` are detached mounts of them, or none. The caller
+/// has set the umask to 0.
 ///
 /// # Errors
 /// When something else of that name is in the image: a link or file there could send a container's writes elsewhere
 /// (CVE-2026-41579), so it is never used as if it were the device.
-pub fn make(root: &Root, devices: &[Device]) -> Result<()> {
+pub fn make(root: &Root, devices: &[Device], nodes: &[OwnedFd]) -> Result<()> {
     let mut last = None;
-    for device in devices {
+    for (index, device) in devices.iter().enumerate() {
         let title = || format!("cannot create device {:?}", device.path.display().to_string());
         let (Some(parent), Some(name)) = (device.path.parent(), device.path.file_name()) else {
             return Err(Error::user("not a path of a file")).context(title);
@@ -28,6 +31,10 @@ pub fn make(root: &Root, devices: &[Device]) -> Result<()> {
             last = Some((parent, root.make_directories(parent).context(title)?));
         }
         let Some((_, directory)) = &last else { continue };
+        if let Some(node) = nodes.get(index) {
+            show(node, directory.as_fd(), name).context(title)?;
+            continue;
+        }
         let kind = SFlag::from_bits_truncate(device.kind);
         let number = makedev(device.number.0.into(), device.number.1.into());
         match mknodat(directory, name, kind, Mode::from_bits_truncate(device.mode), number) {
@@ -65,6 +72,18 @@ fn compare(device: &Device, found: &FileStat) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Binds a device file over an empty file, which is made for it; never over a link.
+fn show(node: &OwnedFd, directory: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
+    match mknodat(directory, name, SFlag::S_IFREG, Mode::from_bits_truncate(0o666), 0) {
+        Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
+        Err(error) => return Err(error).context(|| "cannot create a file to bind it to"),
+    }
+    let target = open_in(directory, &c_path(Path::new(name))?, libc::O_PATH, 0, Resolve::NoSymlinks)
+        .context(|| "cannot open the file to bind it to")
+        .map_err(|error| error.hint("the image has something else there: mount a tmpfs at /dev"))?;
+    mount::move_mount(node.as_fd(), target.as_fd()).context(|| "cannot bind it")
 }
 
 /// Makes /dev/fd, stdin, stdout, stderr, core and ptmx.

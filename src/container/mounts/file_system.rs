@@ -14,9 +14,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 /// For a type or a parameter that the kernel does not know, in its words.
 pub fn new_fs(fstype: &CStr, source: Option<&CStr>, parameters: &[String], flags: Flags) -> Result<OwnedFd> {
     let name = fstype.to_string_lossy();
-    let context = FsContext::open(fstype)
-        .context(|| format!("cannot use file system type {name}"))
-        .map_err(|error| error.hint("/proc/filesystems lists the types that this kernel has"))?;
+    let context = FsContext::open(fstype).context(|| format!("cannot use file system type {name}")).map_err(
+        |error| owner_hint(&name, error, "/proc/filesystems lists the types that this kernel has"),
+    )?;
     let configured = (|| -> io::Result<OwnedFd> {
         if let Some(source) = source {
             context.set_string(c"source", source)?;
@@ -27,7 +27,24 @@ pub fn new_fs(fstype: &CStr, source: Option<&CStr>, parameters: &[String], flags
         set_parameters(&context, parameters)?;
         context.mount(flags.of_new().set)
     })();
-    configured.map_err(|error| complain(context, error, &format!("cannot make a {name} file system")))
+    let made =
+        configured.map_err(|error| complain(context, error, &format!("cannot make a {name} file system")));
+    made.map_err(|error| owner_hint(&name, error, ""))
+}
+
+/// Tells of file systems that show a namespace, and that only root of that namespace's user namespace may mount; of
+/// others, what there is to say otherwise.
+fn owner_hint(fstype: &str, error: Error, otherwise: &str) -> Error {
+    const OWNERS: [(&str, &str); 3] = [("sysfs", "network"), ("proc", "pid"), ("mqueue", "ipc")];
+    let denied = error.errno() == Some(libc::EPERM);
+    match OWNERS.iter().find(|(known, _)| denied && *known == fstype) {
+        Some((_, namespace)) => error.hint(format!(
+            "in a user namespace, {fstype} needs a {namespace} namespace that belongs to it: a new one, or another \
+             container's of the same user namespace; or bind the host's"
+        )),
+        None if otherwise.is_empty() => error,
+        None => error.hint(otherwise),
+    }
 }
 
 /// Gives new parameters to the file system that is mounted at `fd`.

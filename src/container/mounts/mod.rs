@@ -6,6 +6,7 @@ pub mod copy_up;
 pub mod devices;
 pub mod file_system;
 pub mod mask;
+pub mod opened;
 pub mod options;
 pub mod overlay;
 pub mod pivot;

@@ -24,13 +24,15 @@ enum Effect {
     Propagation(u64, Depth),
     /// A bind mount of this depth.
     Bind(Depth),
+    /// An idmapped mount of this depth.
+    IdMap(Depth),
     /// Something that podrun does besides mounting.
     Extra(fn(&mut Extras)),
     /// What the kernel does anyway.
     Nothing,
 }
 
-use Effect::{Bind, Clear, Extra, Nothing, Propagation, Set, Superblock};
+use Effect::{Bind, Clear, Extra, IdMap, Nothing, Propagation, Set, Superblock};
 
 /// Every option that means something to podrun itself; on new file systems others are the file system's own.
 const TABLE: &[(&str, Effect)] = &[
@@ -44,6 +46,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("diratime", Clear(libc::MS_NODIRATIME)),
     ("dirsync", Superblock),
     ("exec", Clear(libc::MS_NOEXEC)),
+    ("idmap", IdMap(Depth::One)),
     // Whatever file system counts versions of inodes does so unasked since Linux 6.1, and cannot be told not to.
     ("iversion", Nothing),
     ("lazytime", Superblock),
@@ -65,6 +68,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("rbind", Bind(Depth::Recursive)),
     ("relatime", Set(libc::MS_RELATIME)),
     ("remount", Extra(|extras| extras.remount = true)),
+    ("ridmap", IdMap(Depth::Recursive)),
     ("ro", Set(libc::MS_RDONLY)),
     ("rprivate", Propagation(libc::MS_PRIVATE, Depth::Recursive)),
     ("rshared", Propagation(libc::MS_SHARED, Depth::Recursive)),
@@ -105,9 +109,6 @@ const RECURSIVE: &[(&str, u64, u64)] = &[
     ("rsuid", 0, ATTR_NOSUID),
     ("rsymfollow", 0, ATTR_NOSYMFOLLOW),
 ];
-
-/// Options of the spec or of other runtimes that would change what is mounted, and that podrun has not got.
-const REFUSED: &[&str] = &["idmap", "ridmap"];
 
 /// The names of all options that podrun itself honours, sorted, as `features` lists them.
 pub fn names() -> Vec<&'static str> {
@@ -229,6 +230,8 @@ pub struct Extras {
 pub struct Options {
     /// A bind mount, and how deep.
     pub bind: Option<Depth>,
+    /// An idmapped mount, and how deep.
+    pub id_map: Option<Depth>,
     /// Flags of the mount itself.
     pub flags: Flags,
     /// Attributes of the mount and all below it.
@@ -248,8 +251,8 @@ pub struct Options {
 pub fn parse(options: &[String]) -> Result<Options> {
     let mut parsed = Options::default();
     for option in options {
-        if REFUSED.contains(&option.as_str()) || option.starts_with("idmap=") || option.starts_with("ridmap=")
-        {
+        // Maps as crun writes them, which the runtime spec has not got.
+        if option.starts_with("idmap=") || option.starts_with("ridmap=") {
             return Err(Error::user(format!("option {option:?} is not supported")));
         }
         if let Some((_, set, clear)) = RECURSIVE.iter().find(|(name, ..)| name == option) {
@@ -261,6 +264,7 @@ pub fn parse(options: &[String]) -> Result<Options> {
             Some(Set(flag)) => (flags.set, flags.clear) = (flags.set | flag, flags.clear & !flag),
             Some(Clear(flag)) => (flags.set, flags.clear) = (flags.set & !flag, flags.clear | flag),
             Some(Bind(depth)) => parsed.bind = Some(depth),
+            Some(IdMap(depth)) => parsed.id_map = Some(depth),
             Some(Propagation(kind, depth)) => parsed.propagation.push((kind, depth)),
             Some(Extra(set)) => set(&mut parsed.extras),
             Some(Superblock) => {
@@ -366,7 +370,7 @@ mod tests {
 
     #[test]
     fn refusals() {
-        assert!(options(&["idmap"]).is_err());
+        assert!(options(&["idmap=uids=0-1-10"]).is_err());
         assert!(options(&["bind", "copy-symlink", "src-nofollow"]).is_err());
         assert!(propagation("rshared").is_ok());
         assert!(propagation("ro").is_err());
@@ -377,5 +381,6 @@ mod tests {
         let names = names();
         assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(names.contains(&"rro") && names.contains(&"tmpcopyup"));
+        assert_eq!(options(&["bind", "ridmap"]).unwrap().id_map, Some(Depth::Recursive));
     }
 }

@@ -1,5 +1,6 @@
 //! Making the root file system a mount, and entering it.
 
+use super::opened::Opened;
 use super::plan::{RootPlan, c_path};
 use super::root::Root;
 use crate::error::{Context, Error, Result};
@@ -17,6 +18,9 @@ fn propagate(fd: &OwnedFd, kind: u64, depth: Depth) -> std::io::Result<()> {
 /// # Errors
 /// Those of the mount calls.
 pub fn bind_root(plan: &RootPlan) -> Result<Root> {
+    if let Some(opened) = &plan.opened {
+        return attach_root(opened);
+    }
     let host = mount::open_path(c"/").context(|| "cannot open the host's root")?;
     let shared = matches!(plan.propagation, Some((kind, _)) if kind == libc::MS_SHARED);
     if shared {
@@ -44,6 +48,15 @@ pub fn bind_root(plan: &RootPlan) -> Result<Root> {
     let root = mount::open_tree(mount::cwd(), &path, Some(Depth::Recursive)).context(title)?;
     mount::move_mount(root.as_fd(), place.as_fd()).context(title)?;
     Ok(Root::new(root))
+}
+
+/// In a user namespace our copy of the host's mounts is cut off from the host's by the kernel (mount_namespaces(7)), and
+/// the way to the root file system may be closed to us: it is attached where nobody has to go, over our copy of `/`.
+fn attach_root(opened: &Opened) -> Result<Root> {
+    let title = || "cannot attach the root file system";
+    let host = mount::open_path(c"/").context(title)?;
+    mount::move_mount(opened.root.as_fd(), host.as_fd()).context(title)?;
+    opened.root.try_clone().map(Root::new).context(title)
 }
 
 /// The mount point of the mount that `path` lies on.
@@ -127,9 +140,14 @@ fn chroot(root: &Root, plan: &RootPlan) -> Result<()> {
     let host = mount::open_path(c"/").context(|| "cannot open the host's root")?;
     // What is moved onto a shared mount, or taken off one, would be so on the host as well.
     propagate(&host, libc::MS_SLAVE, Depth::One).context(|| "cannot cut off the host's root")?;
-    take_off_full_views(&plan.path)?;
+    // In a user namespace the host's mounts cannot be taken off one by one, and the root is over them already.
+    if plan.opened.is_none() {
+        take_off_full_views(&plan.path)?;
+    }
     nix::unistd::fchdir(root.fd()).context(|| "cannot enter the root file system")?;
-    mount::move_mount(root.fd(), host.as_fd()).context(|| "cannot move the root file system")?;
+    if plan.opened.is_none() {
+        mount::move_mount(root.fd(), host.as_fd()).context(|| "cannot move the root file system")?;
+    }
     nix::unistd::chroot(".").context(|| "cannot change the root")?;
     nix::unistd::chdir("/").context(|| "cannot enter the new root")
 }

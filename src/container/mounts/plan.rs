@@ -1,12 +1,16 @@
 //! From the runtime spec's mounts, devices and paths to a plan that init carries out without further thought.
 //! Everything that can be known to be wrong on the host is found here, before anything is made.
 
+use super::opened::Opened;
 use super::options::{self, Extras, Options};
 use super::overlay::Overlay;
+use crate::container::mappings::Mappings;
 use crate::error::{Context, Error, Kind, Result};
 use crate::report;
+use crate::sys::mount::Depth;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount};
 use std::ffi::CString;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -33,6 +37,8 @@ pub struct RootPlan {
     pub read_only_paths: Vec<String>,
     /// Working directory; made when it is missing.
     pub cwd: PathBuf,
+    /// What the command has opened for a container in a user namespace.
+    pub opened: Option<Opened>,
 }
 
 /// One mount.
@@ -44,6 +50,10 @@ pub struct MountPlan {
     pub kind: MountKind,
     /// How.
     pub options: Options,
+    /// The source of a bind mount as a detached mount, where the command has opened it.
+    pub opened: Option<OwnedFd>,
+    /// The ids of an idmapped mount, and how deep; without ids they are those of the container's user namespace.
+    pub id_map: Option<(Option<Mappings>, Depth)>,
 }
 
 impl MountPlan {
@@ -88,6 +98,8 @@ pub struct CgroupView {
     pub source: PathBuf,
     /// File system type and parameters of a mount made inside a cgroup namespace; `None` binds `source`.
     pub fresh: Option<(CString, Vec<String>)>,
+    /// `source` as a detached mount, where the command has opened it.
+    pub opened: Option<OwnedFd>,
 }
 
 /// A device file.
@@ -170,7 +182,23 @@ pub fn mount(places: Places<'_>, mount: &Mount) -> Result<MountPlan> {
     if is_bind {
         drop_data(&mut options, mount);
     }
-    Ok(MountPlan { destination, kind, options })
+    let id_map = id_map(mount, &options)?;
+    if id_map.is_some() && !matches!(kind, MountKind::Bind { .. }) {
+        return Err(Error::user("ids can be mapped on bind mounts of the host's files alone")
+            .hint("leave out idmap, ridmap, uidMappings and gidMappings"));
+    }
+    Ok(MountPlan { destination, kind, options, opened: None, id_map })
+}
+
+/// Whether a mount is idmapped: by an option, or by mappings alone, as before there were the options.
+fn id_map(mount: &Mount, options: &Options) -> Result<Option<(Option<Mappings>, Depth)>> {
+    let (uids, gids) = (mount.uid_mappings().as_deref(), mount.gid_mappings().as_deref());
+    let given = !uids.unwrap_or_default().is_empty() || !gids.unwrap_or_default().is_empty();
+    let mappings = given.then(|| Mappings::plan("", uids, gids)).transpose()?;
+    Ok(match (options.id_map, mappings) {
+        (None, None) => None,
+        (depth, mappings) => Some((mappings, depth.unwrap_or(Depth::One))),
+    })
 }
 
 /// Files below /proc that something may be mounted on: what lxcfs provides, and what sandboxes of tests use. Anything
