@@ -113,6 +113,10 @@ impl Before {
             let hugetlb = group.hugepage_sizes().into_iter().flat_map(|size| hugetlb_files(&size));
             let known = VALUES.iter().chain(&extra).map(|file| (*file).to_owned());
             before.values.extend(known.chain(hugetlb).filter_map(|file| read(group, &file)));
+            // Read as three numbers, written as the first.
+            let killer = read(group, "memory.oom_control");
+            let killer = killer.filter(|(_, text)| text.contains("oom_kill_disable 0"));
+            before.values.extend(killer.map(|(path, _)| (path, "0".to_owned())));
             let lists = LISTS.iter();
             before.lists.extend(lists.filter_map(|(file, none)| {
                 let (path, text) = read(group, file)?;

@@ -109,6 +109,7 @@ fn wait(
     let has = |place: usize, flags: PollFlags| {
         all.get(place).and_then(PollFd::revents).is_some_and(|now| now.intersects(flags))
     };
-    let ended = has(0, PollFlags::POLLIN) || has(1, PollFlags::POLLERR | PollFlags::POLLHUP);
+    let ended =
+        has(0, PollFlags::POLLIN) || has(1, PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL);
     Ok(if ended { Woken::AtTheEnd } else { Woken::BySomething })
 }
