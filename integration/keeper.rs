@@ -374,7 +374,7 @@ fn keeper_holds_a_thousand_descriptors(t: &Test) {
     let orders: Vec<String> =
         (0..LIMIT + 5).map(|n| format!("put {n:04}{} {}", "x".repeat(60), file.display())).collect();
     // More than the stand-in may have open itself: it opens one for each.
-    process::set_rlimit(libc::RLIMIT_NOFILE, 4096, 4096).expect("room");
+    process::set_rlimit(0, libc::RLIMIT_NOFILE, 4096, 4096).expect("room");
     for some in orders.chunks(100) {
         pair.say(&some.join("\n"));
     }
