@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 /// pidfd_open(2). The caller compares the start time *after* this, so that the descriptor is of the process meant.
 pub fn open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: the call takes two integers.
-    let raw = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let raw = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).map_err(|error| {
+        // Linux 6.1 says EINVAL where a session or a process group still bears the number of a process that is gone.
+        let gone = error.raw_os_error() == Some(libc::EINVAL) && pid > 0;
+        if gone { io::Error::from_raw_os_error(libc::ESRCH) } else { error }
+    })?;
     // SAFETY: pidfd_open returned a new descriptor (close-on-exec by itself) that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(int(raw)?) })
 }
@@ -104,4 +108,24 @@ pub fn exit_status(pidfd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
     // SAFETY: info is as large as the request's number says and lives until the call returns.
     check(unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) }.into())?;
     Ok((info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    #[test]
+    fn a_number_that_only_a_process_group_bears_is_no_process() {
+        let mut command = Command::new("sh");
+        let output =
+            command.args(["-c", "sleep 60 >/dev/null 2>&1 & echo $$ $!"]).process_group(0).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let pids: Vec<i32> = text.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+        let [leader, other] = pids[..] else { panic!("{text}") };
+        let opened = open(leader);
+        send_signal(open(other).unwrap().as_fd(), libc::SIGKILL).unwrap();
+        assert_eq!(opened.unwrap_err().raw_os_error(), Some(libc::ESRCH));
+    }
 }
