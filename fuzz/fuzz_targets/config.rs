@@ -22,10 +22,12 @@ fuzz_target!(|text: &str| {
         drop(seccomp::check(profile));
     }
     if let Some(process) = read.spec.process() {
-        drop(process::plan(process, Surroundings::default()));
+        let surroundings = Surroundings { attributes: read.attributes.clone(), ..Surroundings::default() };
+        drop(process::plan(process, surroundings));
     }
+    let places = mounts::Places { bundle: Path::new("/bundle"), root: Path::new("/bundle/rootfs") };
     for mount in read.spec.mounts().iter().flatten() {
-        drop(mounts::mount(Path::new("/bundle"), mount));
+        drop(mounts::mount(places, mount));
     }
     let linux = read.spec.linux().as_ref();
     drop(mounts::devices(linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default()));

@@ -7,7 +7,7 @@ use podrun::container::process::{self, Surroundings};
 use podrun::report;
 
 fuzz_target!(|text: &str| {
-    if let (Ok((read, _)), _) = report::collect(|| config::parse_process(text)) {
-        drop(process::plan(&read, Surroundings::default()));
+    if let (Ok((read, attributes)), _) = report::collect(|| config::parse_process(text)) {
+        drop(process::plan(&read, Surroundings { attributes, ..Surroundings::default() }));
     }
 });
