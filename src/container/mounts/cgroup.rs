@@ -3,9 +3,10 @@
 use super::file_system::{new_fs, set_attributes, set_propagation};
 use super::options::Flags;
 use super::plan::{CgroupView, MountPlan, c_path};
-use super::root::{Root, Target};
+use super::root::{Root, Target, open_or_make};
 use crate::error::{Context, Result};
 use crate::sys::mount::{self, ATTR_RDONLY, Depth, MountAttr};
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Shows the hierarchies: a lone v2 one at the destination itself, v1 ones in a tmpfs, a directory each.
@@ -28,8 +29,9 @@ pub fn show(root: &Root, mount: &MountPlan, views: &[CgroupView]) -> Result<()> 
     set_attributes(tmpfs.as_fd(), Depth::One, &MountAttr { set: attr.set & !ATTR_RDONLY, ..attr })?;
     mount::move_mount(tmpfs.as_fd(), target.as_fd()).context(|| "cannot attach its tmpfs")?;
     for one in views {
-        let path = mount.destination.join(&one.name);
-        let directory = root.make_directories(&path)?;
+        // In the tmpfs by its descriptor: there is no way to it that an image could have laid.
+        let directory = open_or_make(tmpfs.as_fd(), OsStr::new(&one.name), Target::Directory)
+            .context(|| format!("cannot create a directory for hierarchy {:?}", one.name))?;
         let fd = view(one).context(|| format!("cannot show hierarchy {:?}", one.name))?;
         set_attributes(fd.as_fd(), Depth::One, &attr)?;
         mount::move_mount(fd.as_fd(), directory.as_fd()).context(|| "cannot attach it")?;

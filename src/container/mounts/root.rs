@@ -99,9 +99,23 @@ impl Root {
         Ok((self.make_directories(parent)?, name))
     }
 
+    /// Makes what is missing at `path`: its last name alone, as a rule.
+    fn make(&self, path: &Path, target: Target) -> Result<OwnedFd> {
+        let title = || format!("cannot create {path:?} in the root file system");
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+            && let Ok(parent) = self.find(parent, Resolve::InRoot)
+        {
+            let made = open_or_make(parent.as_fd(), name, target).context(title).map_err(read_only_hint)?;
+            if link(made.as_fd()).context(title)?.is_none() {
+                return Ok(made);
+            }
+        }
+        self.make_by_name(path, target)
+    }
+
     /// Goes to `path` name by name and makes what is missing. A symbolic link to nothing has what it names made, below
     /// this root as all else: images have such links for what is to be mounted, /etc/resolv.conf before all.
-    fn make(&self, path: &Path, target: Target) -> Result<OwnedFd> {
+    fn make_by_name(&self, path: &Path, target: Target) -> Result<OwnedFd> {
         let title = || format!("cannot create {path:?} in the root file system");
         let mut links = 0;
         let mut rest = names(path);
@@ -148,7 +162,10 @@ fn names(path: &Path) -> Vec<OsString> {
 }
 
 /// Opens what is called `name` in a directory, itself and not what it may lead to, and makes it first where it is missing.
-fn open_or_make(directory: BorrowedFd<'_>, name: &OsStr, target: Target) -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// Those of the system.
+pub fn open_or_make(directory: BorrowedFd<'_>, name: &OsStr, target: Target) -> io::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     match openat(directory, name, flags, Mode::empty()) {
         Err(Errno::ENOENT) => {}
