@@ -14,7 +14,7 @@ pub fn cases() -> Vec<Case> {
         case!(the_id_that_means_unchanged_is_refused),
         case!(handler_config_of_an_image_is_left_alone),
         case!(config_with_a_key_twice),
-        case!(config_of_millions_of_entries_ends_soon),
+        case!(config_of_very_many_entries_ends_soon),
         case!(roots_of_every_kind),
     ]
 }
@@ -176,7 +176,7 @@ fn config_with_a_key_twice(t: &Test) {
     }
 }
 
-fn config_of_millions_of_entries_ends_soon(t: &Test) {
+fn config_of_very_many_entries_ends_soon(t: &Test) {
     let podrun = t.podrun();
     let many = |pointer: &str, value: &Value, count: usize| {
         let mut config = t.bundle().config();
@@ -185,8 +185,8 @@ fn config_of_millions_of_entries_ends_soon(t: &Test) {
     };
     let mut texts = vec![
         many("/linux/maskedPaths", &json!("/no/such/path"), 100_000),
-        many("/process/env", &json!("A=1"), 1_000_000),
-        many("/linux/namespaces", &json!({"type": "pid"}), 500_000),
+        many("/process/env", &json!("A=1"), 200_000),
+        many("/linux/namespaces", &json!({"type": "pid"}), 100_000),
     ];
     // Larger than any config; and text that is no text.
     let mut huge = t.bundle().config();
