@@ -220,6 +220,8 @@ fn every_listed_option_is_accepted(t: &Test) {
                 t.bundle().mount("tmpfs", "t", "/data", &[]).mount("tmpfs", "t", "/data", &["remount"])
             }
             "tmpcopyup" => t.bundle().mount("tmpfs", "t", "/data", &["tmpcopyup"]),
+            // They take mappings, and a file system that can be idmapped.
+            "idmap" | "ridmap" => continue,
             "bind" | "rbind" | "copy-symlink" | "src-nofollow" | "dest-nofollow" => {
                 t.bundle().mount("bind", &source, "/data", &["rbind", &option])
             }
