@@ -166,7 +166,9 @@ fn maps_that_cannot_be_are_refused(t: &Test) {
     }
     let new = json!({"type": "tmpfs", "source": "tmpfs", "destination": "/data", "options": ["idmap"],
         "uidMappings": both, "gidMappings": both});
-    podrun.run_bundle(&t.bundle().push("/mounts", new), "c").refused(&["/data", "bind mounts alone"]);
+    podrun
+        .run_bundle(&t.bundle().push("/mounts", new), "c")
+        .refused(&["/data", "bind mounts of the host's files alone"]);
     // procfs has no ids to map.
     let proc =
         mapped(t.bundle(), std::path::Path::new("/proc"), "/data", &["bind", "idmap"], both.clone(), both);
