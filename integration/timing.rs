@@ -302,9 +302,7 @@ impl Drop for WallClock {
 
 fn waits_hold_while_the_wall_clock_jumps(t: &Test) {
     if !machine::may_set_clock() {
-        skip(
-            "the wall clock is everybody's: set PODRUN_TEST_MAY_SET_CLOCK=1 on a machine that is the test's alone",
-        );
+        skip("the wall clock is everybody's: it is set in a virtual machine alone (scripts/test --vm)");
     }
     const DAY: i64 = 86_400;
     let (podrun, diary) = (t.podrun_with_busybox(), Diary::begin(t));

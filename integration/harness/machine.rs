@@ -32,9 +32,9 @@ pub fn measure_slowness() -> u32 {
     u32::try_from(ratio).map_or(50, |ratio| ratio.clamp(1, 50))
 }
 
-/// Whether the wall clock is the test's alone, as that of a virtual machine made for it: then `PODRUN_TEST_MAY_SET_CLOCK=1`.
+/// Whether the wall clock is the tests' alone, as in the virtual machine of `scripts/vm`, which sets this.
 pub fn may_set_clock() -> bool {
-    std::env::var_os("PODRUN_TEST_MAY_SET_CLOCK").is_some_and(|value| value == "1")
+    std::env::var_os("PODRUN_VM").is_some()
 }
 
 /// Every condition that `expected-skips.txt` may name, and whether it holds here.
