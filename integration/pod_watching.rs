@@ -14,6 +14,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         case!(list_watches_rows_as_they_change),
         case!(lists_are_kubernetes_own_objects),
+        case!(pods_in_every_state_have_kubectls_status),
         case!(events_are_told_and_counted),
         case!(wait_takes_every_form),
         case!(logs_are_followed_through_rotation_and_chosen_by_run).seconds(120),
@@ -172,6 +173,47 @@ fn conditions_are_kubernetes_own(podrun: &Runtime, pods: &[Pod]) {
     let inits = podrun.object("init")["status"]["initContainerStatuses"].clone();
     assert_eq!(inits[0]["state"]["terminated"]["exitCode"], 1);
     assert_eq!(inits[1]["state"]["waiting"]["reason"], "PodInitializing", "it was not its turn: {inits}");
+}
+
+fn pods_in_every_state_have_kubectls_status(t: &Test) {
+    let podrun = t.podrun_with_busybox();
+    let up = until_stopped(0);
+    // More than the container may have.
+    let greedy = "head -c 67108864 /dev/zero | tail";
+    let limits = json!({"limits": {"memory": "16Mi"}});
+    let table = [
+        ("completed", "Never", "", "exit 0", ["1/2", "NotReady"]),
+        ("error", "Never", "", "exit 3", ["1/2", "Error"]),
+        ("killed", "Never", "", "kill -9 $$", ["1/2", "Error"]),
+        ("oom", "Never", "", greedy, ["1/2", "OOMKilled"]),
+        ("loop", "Always", "", "exit 3", ["1/2", "CrashLoopBackOff"]),
+        ("init", "Always", "sleep 1000", "exit 0", ["0/2", "Init:0/1"]),
+        ("init-error", "Never", "exit 3", "exit 0", ["0/2", "Init:Error"]),
+        ("init-oom", "Never", greedy, "exit 0", ["0/2", "Init:OOMKilled"]),
+        ("init-loop", "Always", "exit 3", "exit 0", ["0/2", "Init:CrashLoopBackOff"]),
+    ];
+    for (name, policy, init, script, _) in table {
+        let mut pod = shell_pod(name, policy, &[("app", script), ("other", &up)]);
+        pod["spec"]["containers"][0]["resources"] = limits.clone();
+        if !init.is_empty() {
+            pod["spec"]["initContainers"] =
+                shell_pod(name, policy, &[("first", init)])["spec"]["containers"].take();
+            pod["spec"]["initContainers"][0]["resources"] = limits.clone();
+        }
+        podrun.run(&["pod", "run", "-d", "-f", &t.manifest(&pod)]);
+    }
+    let columns = |name: &str| {
+        let table = podrun.run(&["pod", "list", name]).ok().stdout;
+        let words: Vec<String> =
+            table.lines().nth(1).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        [1, 2].map(|column| words.get(column).cloned().unwrap_or_default())
+    };
+    for (name, _, _, _, wanted) in table {
+        let seen = within(20, || (columns(name) == wanted.map(str::to_owned)).then_some(()));
+        assert!(seen.is_some(), "{name} is {:?} in place of {wanted:?}", columns(name));
+    }
+    let names = table.map(|(name, ..)| name);
+    podrun.run(&[&["pod", "delete", "--force"], &names[..]].concat()).ok();
 }
 
 fn events_are_told_and_counted(t: &Test) {
