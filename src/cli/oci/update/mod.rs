@@ -46,7 +46,7 @@ pub struct Limits {
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = memory_size)]
     pub memory_swap: Option<i64>,
     /// Length of a CPU period in microseconds
-    #[arg(long, value_name = "USEC")]
+    #[arg(long, value_name = "USEC", allow_negative_numbers = true)]
     pub cpu_period: Option<u64>,
     /// CPU time allowed in a period, in microseconds; -1 for no limit
     #[arg(long, value_name = "USEC", allow_negative_numbers = true)]
