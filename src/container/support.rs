@@ -6,7 +6,14 @@ use serde_json::Value;
 
 /// Paths of unsupported properties, `*` standing for every element of a list. An absent, null, empty or false value
 /// asks for nothing and passes.
-const UNSUPPORTED: &[(&str, &str)] = &[("vm", ""), ("windows", ""), ("solaris", ""), ("zos", "")];
+const UNSUPPORTED: &[(&str, &str)] = &[
+    ("linux.intelRdt.enableCMT", "it is deprecated; set enableMonitoring"),
+    ("linux.intelRdt.enableMBM", "it is deprecated; set enableMonitoring"),
+    ("vm", ""),
+    ("windows", ""),
+    ("solaris", ""),
+    ("zos", ""),
+];
 
 /// As [`UNSUPPORTED`], below `process`.
 const UNSUPPORTED_PROCESS: &[(&str, &str)] = &[("commandLine", "it is Windows' own")];
