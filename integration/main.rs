@@ -6,6 +6,7 @@
     reason = "tests write plain files and start threads; nothing here clones raw"
 )]
 
+mod activation;
 mod apply;
 mod attributes;
 mod bad_input;
@@ -76,6 +77,7 @@ fn main() -> std::process::ExitCode {
         config_refused::cases(),
         attributes::cases(),
         hooks::cases(),
+        activation::cases(),
         bad_input::cases(),
         bad_state::cases(),
         pods::cases(),

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -73,4 +73,11 @@ pub fn receive(socket: &Path) -> io::Result<Json> {
         object([("target", target.ok().into()), ("isatty", sys::is_terminal(fd).into())])
     });
     Ok(object([("name", name.into()), ("fds", list(facts))]))
+}
+
+/// Sends each text as a datagram to the socket that NOTIFY_SOCKET names, sd_notify(3).
+pub fn notify(texts: &[&str]) -> io::Result<()> {
+    let path = std::env::var("NOTIFY_SOCKET").map_err(io::Error::other)?;
+    let socket = UnixDatagram::unbound()?;
+    texts.iter().try_for_each(|text| socket.send_to(text.as_bytes(), &path).map(drop))
 }

@@ -15,6 +15,7 @@
 //! fork N                            makes N processes that wait, tells how many there could be, ends them
 //! serve PORT FILE | get HOST PORT [S] | serve-health PORT DIR
 //! send-fd SOCKET N NAME | recv-fd SOCKET
+//! notify TEXT...                    sends each as a datagram to the socket that NOTIFY_SOCKET names
 //! seccomp-check SYSCALL
 //! overwrite-exe S [PATH]            CVE-2019-5736, on PATH or on every foreign /proc/PID/exe
 //! spy MARKER S                      whether a process of podrun's is a way to a file of the host's
@@ -130,6 +131,7 @@ fn run(argv: &[String], words: &[&str]) -> Outcome {
         ["get", host, port, time] => print_text(&net::get(host, parse(port)?, seconds(time)?)?),
         ["send-fd", socket, fd, name] => Ok(net::send(Path::new(socket), parse(fd)?, name).map(|()| 0)?),
         ["recv-fd", socket] => print(&net::receive(Path::new(socket))?),
+        ["notify", ref texts @ ..] => Ok(net::notify(texts).map(|()| 0)?),
         ["seccomp-check", call] => print(&seccomp::ask(call).map_err(Failure::Usage)?),
         ["overwrite-exe", time] => print_attack(&attack::overwrite_executable(None, seconds(time)?)),
         ["overwrite-exe", time, path] => {

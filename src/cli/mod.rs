@@ -24,6 +24,7 @@ mod tests;
 
 use crate::container::{CgroupManager, Host};
 use crate::error::{Context, Error, Kind, Result};
+use crate::report;
 use crate::state::layout::{DEFAULT_DATA_ROOT, DEFAULT_ROOT, Layout};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -72,7 +73,7 @@ pub struct Globals {
     /// Form of the line in the log file
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-    /// Least grave kind of line in the log file
+    /// Least grave kind of line in the log file, or on stderr where there is none
     #[arg(long, value_name = "LEVEL", default_value = "error",
         value_parser = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"])]
     pub log_level: String,
@@ -237,7 +238,15 @@ pub fn parse(words: Vec<OsString>, glance: &argv::Glance) -> Result<Cli, clap::E
 /// Usage errors, and those of the command.
 pub fn run(words: Vec<OsString>, glance: &argv::Glance) -> Result<i32> {
     let shown = match parse(words, glance) {
-        Ok(cli) => return cli.command.run(&cli.globals),
+        Ok(cli) => {
+            log::begin(&cli.globals)?;
+            report::debug(|| {
+                let words: Vec<_> =
+                    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+                format!("podrun {}: {}", env!("CARGO_PKG_VERSION"), words.join(" "))
+            });
+            return cli.command.run(&cli.globals);
+        }
         Err(shown) => shown,
     };
     let overview = shown.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;

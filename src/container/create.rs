@@ -8,17 +8,17 @@ use super::birth::{self, Born};
 use super::config::{self, Config};
 use super::delete::destroy;
 use super::hooks::Hooks;
-use super::making::{Announcement, Making, Unfinished};
+use super::making::{self, Announcement, Making, Unfinished};
 use super::mounts::overlay;
 use super::plan::{self, Plan};
 use super::record::Record;
 use super::request::{Begin, ConfigSource, CreateRequest, PodToJoin, RootSource, SandboxSource};
-use super::{Host, directory, sandbox};
+use super::{Host, directory, notify, sandbox};
 use crate::cgroup::{Cgroup, Entry};
 use crate::error::{Context, Error, Kind, Result};
+use crate::report;
 use crate::state::atomic::{self, Durability};
 use crate::state::layout;
-use crate::sys::socket;
 use nix::sys::stat::Mode;
 use oci_spec::runtime::Root;
 use std::collections::BTreeMap;
@@ -138,8 +138,15 @@ fn begin_reserved(
         let leaf = request.cgroup.as_ref().map_or(request.id.as_str(), |name| name.as_str());
         sandbox::join(&mut config.spec, sandbox, &request.volumes, leaf)?;
     }
+    if request.notifies {
+        notify::expose(&mut config.spec, directory)?;
+    }
+    if let Some(names) = request.listen_names.as_ref().filter(|_| request.listen_fds > 0) {
+        notify::add_variable(&mut config.spec, format!("LISTEN_FDNAMES={names}"));
+    }
     let mut plan = plan::plan(host, &mut request, &record.bundle, &config)?;
     sandbox.as_ref().map_or(Ok(()), sandbox::check_pause)?;
+    report::debug(|| plan.summary(record, &config));
     record.cgroup.clone_from(&plan.cgroup);
     record.rdt = plan.rdt.as_ref().map(|rdt| rdt.group().clone());
     record.rootfs.clone_from(&plan.root.path);
@@ -170,21 +177,19 @@ fn begin_reserved(
         Begin::WhenStarted => Some(make_fifo(directory)?),
         Begin::AtOnce => None,
     };
-    let pidfd_socket = request.pidfd_socket.as_deref().map(|path| {
-        socket::connect(path)
-            .context_as(Kind::User, || format!("cannot connect to the pidfd socket {path:?}"))
-    });
-    let announcement =
-        Announcement { pid_file: request.pid_file.take(), pidfd_socket: pidfd_socket.transpose()? };
+    let pidfd_socket = request.pidfd_socket.as_deref().map(making::pidfd_socket).transpose()?;
+    let announcement = Announcement { pid_file: request.pid_file.take(), pidfd_socket };
     let filtered = plan.process.filters_init();
     let hooks = std::mem::take(&mut plan.hooks);
     let born = birth::clone_init(plan, entry, fifo, &hooks, record)?;
+    report::debug(|| format!("cloned init: process {}", born.init.0.pid));
     Ok(Begun { born, filtered, hooks, announcement })
 }
 
 fn enterable(cgroup: &Cgroup, plan: &Plan) -> Result<Entry> {
     cgroup.create()?;
     cgroup.apply(&plan.resources)?;
+    report::debug(|| format!("made and limited cgroup {}", cgroup.path()));
     cgroup.entry()
 }
 

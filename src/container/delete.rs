@@ -161,6 +161,8 @@ pub fn destroy(host: &Host, record: &Record) -> Result<()> {
         errors.extend(directory::remove(host, &directory).err());
     }
     if errors.is_empty() {
+        let id = record.id.as_str();
+        report::debug(|| format!("container {id:?} is gone: processes, cgroup, files in {directory:?}"));
         hooks.run_poststop(&State::of(record, None));
     }
     if !errors.is_empty() {

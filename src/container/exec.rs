@@ -4,18 +4,18 @@ use super::attributes::Attributes;
 use super::config::Config;
 use super::ended::end_child;
 use super::enter::{Entrance, mappings};
-use super::making::publish;
+use super::making::{pidfd_socket, publish};
 use super::process::{self, ProcessPlan, Stdio, Surroundings};
 use super::record::{self, Record, Status};
 use super::relay::Relay;
 use super::{Host, config, labels, plan};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
+use crate::report;
 use crate::seccomp;
 use crate::sync::link::CommandEnd;
 use crate::sync::message::{FromInit, ToInit};
 use crate::sys::clone::Child;
-use crate::sys::socket;
 use caps::Capability;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use oci_spec::runtime::Process;
@@ -117,11 +117,13 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
     };
     let mut process = process::plan(&spec_process, surroundings).context(title)?;
     process.capabilities.add(&request.caps);
-    let pidfd_socket = request.pidfd_socket.as_deref().map(socket::connect).transpose();
-    let pidfd_socket =
-        pidfd_socket.context_as(Kind::User, || "cannot connect to the pidfd socket").context(title)?;
+    let pidfd_socket = request.pidfd_socket.as_deref().map(pidfd_socket).transpose().context(title)?;
     let (link, child) = enter(&record, request, process).context(title)?;
-    let started = publish(&child, request.pid_file.as_deref(), pidfd_socket).and_then(|()| go(&link));
+    report::debug(|| format!("process {} is in container {:?} and ready", child.pid, id.as_str()));
+    let started = publish(&child, request.pid_file.as_deref(), pidfd_socket)
+        // From the moment that it runs, they are meant for the program.
+        .and_then(|()| if request.detach { Ok(()) } else { relay.catch_signals() })
+        .and_then(|()| go(&link));
     if let Err(error) = started {
         return Err(end_child(&child, record.cgroup.as_ref(), false, error)).context(title);
     }

@@ -15,7 +15,7 @@ use super::record::Record;
 use super::request::SandboxSource;
 use crate::error::{Context, Error, Kind, Result};
 use crate::report;
-use crate::state::atomic::{self, Durability};
+use crate::state::atomic;
 use crate::state::process::ProcessRef;
 use crate::sync::link::CommandEnd;
 use crate::sync::message::{FromInit, ToInit};
@@ -141,6 +141,7 @@ fn put_on_record(
     whole.init = Some(ProcessRef::of(child.pid)?);
     whole.commit(directory)?;
     *record = whole;
+    report::debug(|| format!("init {} is ready and on record", child.pid));
     publish(child, announcement.pid_file.as_deref(), announcement.pidfd_socket.take())
 }
 
@@ -174,6 +175,16 @@ impl Made {
     }
 }
 
+/// Connects to the socket that a pidfd is to be sent to.
+///
+/// # Errors
+/// When nobody listens there.
+pub fn pidfd_socket(path: &Path) -> Result<OwnedFd> {
+    socket::connect(path)
+        .context_as(Kind::User, || format!("cannot connect to the pidfd socket {path:?}"))
+        .map_err(|error| error.hint("whoever wants the pidfd must listen on this Unix socket first"))
+}
+
 /// Tells the caller the process's pid, by file, and its pidfd, by socket.
 ///
 /// # Errors
@@ -188,8 +199,7 @@ pub fn publish(child: &Child, pid_file: Option<&Path>, pidfd_socket: Option<Owne
         return Err(Error::user(format!("--pid-file {path:?} is not a file's path")));
     };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    atomic::replace(parent, name, child.pid.to_string().as_bytes(), Durability::Boot)
-        .context(|| "cannot write the pid file")
+    atomic::publish(parent, name, child.pid.to_string().as_bytes()).context(|| "cannot write the pid file")
 }
 
 /// Listens to init until it is ready, passing its warnings on, and running hooks when it says that it is time.

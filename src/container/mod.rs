@@ -22,6 +22,7 @@ pub mod mappings;
 pub mod mounts;
 pub mod namespaces;
 pub mod net_devices;
+pub mod notify;
 pub mod plan;
 pub mod process;
 pub mod record;
@@ -46,7 +47,7 @@ pub use request::{
 };
 pub use run::{RunOptions, run};
 pub use signal::{kill, pause, processes, resume, update};
-pub use start::{Starting, start};
+pub use start::{start, start_notifying};
 
 use crate::state::layout::Layout;
 

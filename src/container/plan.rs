@@ -12,6 +12,7 @@ use super::mounts::plan::{self as mounts, CgroupView, MountKind, Places, RootPla
 use super::namespaces::{Namespaces, sysctl_path};
 use super::net_devices::{self, NetDevice};
 use super::process::{self, Surroundings};
+use super::record::Record;
 use super::request::{CreateRequest, RootSource, Streams};
 use super::{CgroupManager, Host};
 use crate::cgroup::{self, Cgroup, Hierarchies, Mode, RdtPlan};
@@ -59,6 +60,23 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What is about to be made, on one line, for those who want to follow it.
+    pub fn summary(&self, record: &Record, config: &Config) -> String {
+        format!(
+            "bundle {:?}: config.json of {} bytes, runtime spec {}; root {:?}, {} mounts; new {}, {} joined; cgroup {}; \
+             command {:?}",
+            record.bundle,
+            config.text.len(),
+            config.spec.version(),
+            self.root.path,
+            self.root.mounts.len(),
+            super::namespaces::names(self.namespaces.clone_flags),
+            self.namespaces.join.len() + self.namespaces.join_pid.iter().len(),
+            self.cgroup.as_ref().map_or_else(|| "the caller's".to_owned(), Cgroup::path),
+            self.process.args.first().map(|name| name.to_string_lossy()).unwrap_or_default(),
+        )
+    }
+
     /// The part that init carries out.
     pub fn into_init(
         self,

@@ -246,8 +246,11 @@ fn check_preserved(count: u32) -> Result<()> {
     match first_missing {
         None => Ok(()),
         Some(fd) => {
-            Err(Error::user(format!("cannot preserve {count} file descriptors: descriptor {fd} is not open"))
-                .hint("--preserve-fds N passes on the descriptors 3 to N+2"))
+            let index = fd - 3;
+            Err(Error::user(format!(
+                "cannot preserve {count} file descriptors: preserved-fd {index} (descriptor {fd}) is not open"
+            ))
+            .hint("--preserve-fds N passes on the descriptors 3 to N+2"))
         }
     }
 }

@@ -3,17 +3,20 @@
 mod pipes;
 mod terminal;
 
+use super::notify::Notify;
 use super::process::Stdio;
 use crate::error::{Context, Result};
+use crate::report;
 use crate::sys::clone::Child;
 use crate::sys::{pidfd, socket};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use pipes::Pipes;
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use terminal::Terminal;
 
 /// What stands between, until the program ends.
@@ -25,6 +28,10 @@ pub struct Relay {
     reads: bool,
     /// Our ends of the program's streams, where it has neither a terminal nor the caller's descriptors.
     pipes: Option<Pipes>,
+    /// What was caught before the program ran.
+    caught: Option<(SignalFd, SigSet)>,
+    /// Between the program and a service manager.
+    notify: Option<Notify>,
 }
 
 impl Relay {
@@ -38,7 +45,7 @@ impl Relay {
             return Ok((Self::default(), None));
         }
         let (ours, theirs) = socket::pair().context(|| "cannot create a socket pair")?;
-        Ok((Self { incoming: Some(ours), reads, pipes: None }, Some(theirs)))
+        Ok((Self { incoming: Some(ours), reads, ..Self::default() }, Some(theirs)))
     }
 
     /// Prepares for a program without a terminal that gets none of the caller's descriptors, but pipes: the second
@@ -51,6 +58,20 @@ impl Relay {
         Ok((Self { pipes: Some(pipes), ..Self::default() }, theirs))
     }
 
+    /// Keeps signals for the program; to be called before it runs, lest one that comes right then ends us.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn catch_signals(&mut self) -> Result<()> {
+        self.caught = Some(catch_signals()?);
+        Ok(())
+    }
+
+    /// Has a service manager told when the program is ready.
+    pub fn pass_readiness_on(&mut self, notify: Option<Notify>) {
+        self.notify = notify;
+    }
+
     /// Passes signals (and bytes and window sizes, where something is between) on until the child ends, then reaps it.
     /// What the child wrote is passed on first; what others write to its streams later is not.
     ///
@@ -58,7 +79,11 @@ impl Relay {
     /// Those of the system and of the caller's streams, but for one that nobody reads any more; the child's own failure
     /// is its exit code.
     pub fn run(&mut self, child: &Child) -> Result<i32> {
-        let (signals, before) = catch_signals()?;
+        let (signals, before) = match self.caught.take() {
+            Some(caught) => caught,
+            None => catch_signals()?,
+        };
+        let signals = Events::of(signals, self.notify.take())?;
         if let Some(pipes) = self.pipes.take() {
             relay_pipes(child, pipes, &signals)?;
             // What remains is to tell how it ended, by streams that nobody may ever read.
@@ -91,6 +116,44 @@ fn catch_signals() -> Result<(SignalFd, SigSet)> {
     Ok((signals.context(|| "cannot catch signals")?, before))
 }
 
+/// What comes from beside the program's streams: signals, and the program's word that it is ready.
+struct Events {
+    signals: SignalFd,
+    /// With what is readable when one of the two is.
+    notify: Option<(Notify, Epoll)>,
+}
+
+impl Events {
+    fn of(signals: SignalFd, notify: Option<Notify>) -> Result<Self> {
+        let Some(notify) = notify else { return Ok(Self { signals, notify: None }) };
+        let watch = || -> nix::Result<Epoll> {
+            let both = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+            both.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+            both.add(&notify, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+            Ok(both)
+        };
+        let both = watch().context(|| "cannot wait for the program's word")?;
+        Ok(Self { signals, notify: Some((notify, both)) })
+    }
+
+    /// The next signal; passes the program's word on first.
+    fn next(&self) -> Result<Option<siginfo>> {
+        if let Some((notify, _)) = &self.notify
+            && let Err(error) = notify.hear(None)
+        {
+            // The program is none the worse for it.
+            report::warn(&error.to_string());
+        }
+        self.signals.read_signal().context(|| "cannot read signals")
+    }
+}
+
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.notify.as_ref().map_or(self.signals.as_fd(), |(_, both)| both.0.as_fd())
+    }
+}
+
 /// Waits; which of the descriptors are ready.
 fn wait(mut fds: Vec<PollFd<'_>>, patience: PollTimeout) -> Result<Vec<bool>> {
     match poll(&mut fds, patience) {
@@ -101,11 +164,11 @@ fn wait(mut fds: Vec<PollFd<'_>>, patience: PollTimeout) -> Result<Vec<bool>> {
 }
 
 /// What is waited for in any case: the program's end and a signal.
-fn basics<'a>(child: &'a Child, signals: &'a SignalFd) -> Vec<PollFd<'a>> {
+fn basics<'a>(child: &'a Child, signals: &'a Events) -> Vec<PollFd<'a>> {
     vec![PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)]
 }
 
-fn relay_signals(child: &Child, signals: &SignalFd) -> Result<()> {
+fn relay_signals(child: &Child, signals: &Events) -> Result<()> {
     loop {
         let ready = wait(basics(child, signals), PollTimeout::NONE)?;
         if ready[1] {
@@ -117,7 +180,7 @@ fn relay_signals(child: &Child, signals: &SignalFd) -> Result<()> {
     }
 }
 
-fn relay_terminal(child: &Child, master: &OwnedFd, reads: bool, signals: &SignalFd) -> Result<()> {
+fn relay_terminal(child: &Child, master: &OwnedFd, reads: bool, signals: &Events) -> Result<()> {
     let stdin = io::stdin();
     let mode = stdin.is_terminal().then(|| terminal::Mode::enter(stdin.as_fd(), reads)).transpose()?;
     terminal::copy_size(master)?;
@@ -139,7 +202,7 @@ fn relay_terminal(child: &Child, master: &OwnedFd, reads: bool, signals: &Signal
     }
 }
 
-fn relay_pipes(child: &Child, mut pipes: Pipes, signals: &SignalFd) -> Result<()> {
+fn relay_pipes(child: &Child, mut pipes: Pipes, signals: &Events) -> Result<()> {
     loop {
         let mut fds = basics(child, signals);
         pipes.ask(&mut fds);
@@ -167,21 +230,23 @@ fn relay_pipes(child: &Child, mut pipes: Pipes, signals: &SignalFd) -> Result<()
 }
 
 /// Takes the signals that are there; whether one of them is a request to end.
-fn asks_to_end(signals: &SignalFd) -> Result<bool> {
+fn asks_to_end(signals: &Events) -> Result<bool> {
     const REQUESTS: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
     let mut asked = false;
-    while let Some(info) = signals.read_signal().context(|| "cannot read signals")? {
+    while let Some(info) = signals.next()? {
         asked |= i32::try_from(info.ssi_signo).is_ok_and(|number| REQUESTS.contains(&number));
     }
     Ok(asked)
 }
 
-fn forward_signals(child: &Child, master: Option<&OwnedFd>, signals: &SignalFd) -> Result<()> {
-    while let Some(info) = signals.read_signal().context(|| "cannot read signals")? {
+fn forward_signals(child: &Child, master: Option<&OwnedFd>, signals: &Events) -> Result<()> {
+    while let Some(info) = signals.next()? {
         let number = i32::try_from(info.ssi_signo).unwrap_or_default();
         match number {
-            // SIGPIPE is about our own stdout, SIGCHLD is what the pidfd says better.
-            libc::SIGCHLD | libc::SIGPIPE => {}
+            // About our own stdout.
+            libc::SIGPIPE => {}
+            // What the pidfd says better, or a process that fell to us.
+            libc::SIGCHLD => reap_others(child)?,
             // Job control of the caller's shell concerns us; the program has a terminal or session of its own.
             libc::SIGTTIN | libc::SIGTTOU => {}
             // Go programs, the usual callers, send it to themselves.
@@ -200,6 +265,23 @@ fn forward_signals(child: &Child, master: Option<&OwnedFd>, signals: &SignalFd) 
         }
     }
     Ok(())
+}
+
+/// Reaps what was orphaned in the container and fell to us as its subreaper; the program is reaped by [`exit_code`].
+fn reap_others(child: &Child) -> Result<()> {
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    loop {
+        let ended = match waitid(Id::All, look) {
+            Ok(status) => status.pid(),
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(nix::errno::Errno::ECHILD) => None,
+            Err(error) => return Err(error).context(|| "cannot look for orphans"),
+        };
+        match ended.filter(|pid| pid.as_raw() != child.pid) {
+            Some(pid) => drop(waitpid(pid, Some(WaitPidFlag::WNOHANG)).context(|| "cannot reap an orphan")?),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Reaps the child: its exit code, or 128+n for a signal.

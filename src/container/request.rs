@@ -29,6 +29,10 @@ pub struct CreateRequest {
     pub pidfd_socket: Option<PathBuf>,
     /// Descriptors from 3 up that socket activation handed over, sd_listen_fds(3); the program is told.
     pub listen_fds: u32,
+    /// Their names, as the caller was told them.
+    pub listen_names: Option<String>,
+    /// The program can tell a service manager that it is ready, [`super::notify`].
+    pub notifies: bool,
     /// Descriptors behind those that the program keeps.
     pub preserve_fds: u32,
     /// chroot instead of pivot_root.
@@ -52,6 +56,8 @@ impl CreateRequest {
             console_socket: None,
             pidfd_socket: None,
             listen_fds: 0,
+            listen_names: None,
+            notifies: false,
             preserve_fds: 0,
             no_pivot: false,
             no_new_keyring: false,

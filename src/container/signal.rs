@@ -6,6 +6,7 @@ use super::record::{self, Record, Status};
 use crate::cgroup::Cgroup;
 use crate::error::{Context, Error, Result};
 use crate::model::ids::ContainerId;
+use crate::report;
 use crate::state::process;
 use oci_spec::runtime::LinuxResources;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,15 @@ pub fn kill(host: &Host, id: &ContainerId, signal: i32, all: bool) -> Result<()>
         Some(init) => init.signal(signal).context(title)?,
         None => false,
     };
-    if !sent {
+    if sent {
+        report::debug(|| format!("sent signal {signal} to the init of container {:?}", id.as_str()));
+    } else {
+        // Others may have outlived an init that did not lead their PID namespace; SIGKILL is for all of them.
+        if let (Some(cgroup), libc::SIGKILL) = (&record.cgroup, signal)
+            && cgroup.processes().is_ok_and(|pids| !pids.is_empty())
+        {
+            return cgroup.signal_all(signal).context(title);
+        }
         return Err(Error::user("container not running")).context(title);
     }
     match &record.cgroup {

@@ -4,16 +4,19 @@ use super::Host;
 use super::delete::delete;
 use super::hooks::run::Place;
 use super::hooks::{self, Stage};
+use super::notify::Notify;
 use super::record::{self, Record, Status};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
+use crate::report;
 use crate::sync::message::{FromInit, LARGEST};
 use crate::sys::fs::write_all_at_once;
 use crate::sys::process::poll_until;
 use nix::fcntl::{Flock, FlockArg};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -32,16 +35,27 @@ pub(super) const GO: &[u8] = b"0";
 /// When it is not in the state `created`, when another command starts it, when the program cannot be executed: of kind
 /// [`Kind::NoProgram`] or [`Kind::NotExecutable`] where that is the program's fault.
 pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
+    start_notifying(host, id, None)
+}
+
+/// As [`start`]; where a service manager listens, returns when the program has said that it is ready, or has ended.
+///
+/// # Errors
+/// As [`start`], and when the service manager cannot be told.
+pub fn start_notifying(host: &Host, id: &ContainerId, manager: Option<&OsStr>) -> Result<()> {
     let title = || format!("cannot start container {:?}", id.as_str());
-    let starting = begin(host, id)?;
-    let record = starting.record.clone();
-    match starting.finish() {
+    let starting = begin(host, id, manager)?;
+    let finished = starting.finish();
+    let Starting { record, notify, .. } = starting;
+    match finished {
         // Init has ended. A program that cannot be executed leaves the container stopped; a hook, says the runtime
         // spec, none.
         Err(error) if error.kind() == Kind::Hook => Err(take_back(host, id, error)),
         Err(error) => Err(error),
         Ok(()) => poststart(host, &record).context(title),
-    }
+    }?;
+    let Some((notify, init, pid)) = notify else { return Ok(()) };
+    notify.wait(init.as_fd(), pid).context(title)
 }
 
 /// Runs the poststart hooks of a container whose program runs.
@@ -72,10 +86,11 @@ fn take_back(host: &Host, id: &ContainerId, error: Error) -> Error {
 
 /// A container whose init was told to go on.
 #[derive(Debug)]
-pub struct Starting {
-    id: ContainerId,
+struct Starting {
     directory: PathBuf,
     record: Record,
+    /// Between it and a service manager, with what says that it has ended, and its pid.
+    notify: Option<(Notify, OwnedFd, i32)>,
     /// How long init may take; `None` where one of its hooks may take for ever.
     patience: Option<Duration>,
     /// Of two commands one gets the lock; it is gone with us, whatever happens.
@@ -86,7 +101,7 @@ pub struct Starting {
 ///
 /// # Errors
 /// When the container is not in the state `created`, or another command starts it.
-pub fn begin(host: &Host, id: &ContainerId) -> Result<Starting> {
+fn begin(host: &Host, id: &ContainerId, manager: Option<&OsStr>) -> Result<Starting> {
     let title = || format!("cannot start container {:?}", id.as_str());
     let (directory, record) = record::load(host, id)?;
     if record.status(&directory)? != Status::Created {
@@ -109,8 +124,10 @@ pub fn begin(host: &Host, id: &ContainerId) -> Result<Starting> {
         true => hooks::load(&directory).context(title)?.patience(Stage::StartContainer),
         false => Some(Duration::ZERO),
     };
+    let notify =
+        manager.map_or(Ok(None), |manager| notify_of(&record, &directory, manager)).context(title)?;
     match write_all_at_once(fifo.as_fd(), GO) {
-        Ok(()) => Ok(Starting { id: id.clone(), directory, record, patience, fifo }),
+        Ok(()) => Ok(Starting { directory, record, notify, patience, fifo }),
         // Between opening and writing, another `start` was done, or init died.
         Err(error) if error.raw_os_error() == Some(libc::EPIPE) => Err(not_created(host, id)).context(title),
         Err(error) => Err(error).context(title),
@@ -129,15 +146,24 @@ impl Starting {
     ///
     /// # Errors
     /// When it cannot be, as [`start`], or when that takes longer than a minute.
-    pub fn finish(self) -> Result<()> {
-        let title = || format!("cannot start container {:?}", self.id.as_str());
+    fn finish(&self) -> Result<()> {
+        let title = || format!("cannot start container {:?}", self.record.id.as_str());
         let patience = self.patience.map_or(FOR_EVER, |hooks| hooks.saturating_add(EXEC_DEADLINE));
         if poll_until(self.as_fd(), 0, Instant::now() + patience.min(FOR_EVER)).context(title)? {
-            return left_in(&self.directory, self.as_fd()).context(title);
+            left_in(&self.directory, self.as_fd()).context(title)?;
+            report::debug(|| format!("container {:?} has executed its program", self.record.id.as_str()));
+            return Ok(());
         }
         let seconds = patience.as_secs();
         Err(Error::host(format!("its program was not executed within {seconds} s"))).context(title)
     }
+}
+
+/// What passes the program's readiness on, set up before the program can speak.
+fn notify_of(record: &Record, directory: &Path, manager: &OsStr) -> Result<Option<(Notify, OwnedFd, i32)>> {
+    let Some(process) = &record.init else { return Ok(None) };
+    let Some(init) = process.open()? else { return Ok(None) };
+    Ok(Notify::listen(directory, manager)?.map(|notify| (notify, init, process.pid)))
 }
 
 /// Why the container cannot be started, looked at afresh: another command may have changed it under our hands.

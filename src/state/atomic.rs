@@ -22,8 +22,26 @@ pub enum Durability {
 /// # Errors
 /// When the directory is gone (NotFound: somebody deleted what the record is about) or cannot be written.
 pub fn replace(directory: &Path, name: &str, content: &[u8], durability: Durability) -> Result<()> {
+    replace_with_mode(directory, name, content, durability, 0o600)
+}
+
+/// As [`replace`], for a file that ends with the boot and that whoever called us lets others read, as their umask says.
+///
+/// # Errors
+/// As [`replace`].
+pub fn publish(directory: &Path, name: &str, content: &[u8]) -> Result<()> {
+    replace_with_mode(directory, name, content, Durability::Boot, 0o666)
+}
+
+fn replace_with_mode(
+    directory: &Path,
+    name: &str,
+    content: &[u8],
+    durability: Durability,
+    mode: u32,
+) -> Result<()> {
     let target = directory.join(name);
-    write(directory, name, content, durability)
+    write(directory, name, content, durability, mode)
         .map_err(|error| (error.kind() == io::ErrorKind::NotFound, error))
         .or_else(|(gone, error)| {
             let kind = if gone { Kind::NotFound } else { Kind::Host };
@@ -43,10 +61,10 @@ pub fn if_there_is_room(marked: Result<()>) -> Result<()> {
     }
 }
 
-fn write(directory: &Path, name: &str, content: &[u8], durability: Durability) -> io::Result<()> {
+fn write(directory: &Path, name: &str, content: &[u8], durability: Durability, mode: u32) -> io::Result<()> {
     // The pid makes the name unique among the live.
     let temporary = directory.join(format!(".{name}.{}", std::process::id()));
-    let mut file = create_new(&temporary)?;
+    let mut file = create_new(&temporary, mode)?;
     let written = file.write_all(content).and_then(|()| match durability {
         Durability::Boot => Ok(()),
         Durability::Disk => file.sync_all(),
@@ -83,8 +101,8 @@ fn put(temporary: &Path, target: &Path, durability: Durability) -> io::Result<()
 
 /// Creates a file that nobody has; a dead process's leftover of the same name is removed. Never opens what is there: a
 /// pid file may lie in a directory that others can write, and lay a link in.
-fn create_new(path: &Path) -> io::Result<std::fs::File> {
-    let create = || std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+fn create_new(path: &Path, mode: u32) -> io::Result<std::fs::File> {
+    let create = || std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     match create() {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             std::fs::remove_file(path)?;

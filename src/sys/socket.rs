@@ -54,6 +54,39 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A datagram socket at `path` that everybody who can reach it may send to, read without waiting. What is at `path` is
+/// replaced.
+pub fn datagrams_at(path: &Path) -> io::Result<OwnedFd> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = nix::sys::socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+    let directory = super::fs::open_existing(parent, libc::O_PATH | libc::O_DIRECTORY)?;
+    // By descriptor, since a socket's path holds 107 bytes.
+    let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
+    nix::sys::socket::bind(socket.as_raw_fd(), &UnixAddr::new(&short)?)?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
+    Ok(socket)
+}
+
+/// A datagram socket whose messages go to `address`: a path, or an abstract name behind a `@`.
+pub fn datagrams_to(address: &[u8]) -> io::Result<OwnedFd> {
+    use std::os::unix::ffi::OsStrExt;
+    let socket =
+        nix::sys::socket::socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let address = match address.split_first() {
+        Some((b'@', name)) => UnixAddr::new_abstract(name)?,
+        _ => UnixAddr::new(Path::new(std::ffi::OsStr::from_bytes(address)))?,
+    };
+    nix::sys::socket::connect(socket.as_raw_fd(), &address)?;
+    Ok(socket)
+}
+
 /// Takes a connection off a listening socket; it neither waits nor outlives exec.
 pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;

@@ -20,12 +20,14 @@ pub mod update;
 
 use super::args::{pod_name, volume_mount};
 use super::pod::NamedPod;
+use crate::container;
 use crate::container::{ConfigSource, CreateRequest, Host, SandboxSource};
 use crate::error::{Error, Result};
 use crate::model::ids::{ContainerId, PodName, PodNamespace};
 use crate::model::sandbox::VolumeMount;
 use crate::pod::PodRef;
 use clap::ValueEnum;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Form of what a command lists.
@@ -84,6 +86,8 @@ impl NewContainerArgs {
             console_socket: self.console_socket.clone(),
             pidfd_socket: self.pidfd_socket.clone(),
             listen_fds: listen_fds(),
+            listen_names: std::env::var("LISTEN_FDNAMES").ok(),
+            notifies: notify_socket().is_some(),
             preserve_fds: self.preserve_fds,
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
@@ -112,6 +116,11 @@ impl NewContainerArgs {
 fn listen_fds() -> u32 {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     if number("LISTEN_PID") == Some(std::process::id()) { number("LISTEN_FDS").unwrap_or(0) } else { 0 }
+}
+
+/// Where a service manager wants to hear that the program is ready, sd_notify(3).
+pub fn notify_socket() -> Option<OsString> {
+    std::env::var_os(container::notify::VARIABLE).filter(|name| !name.is_empty())
 }
 
 /// The truthful answer where a command of the OCI face is known but not there.

@@ -1,6 +1,6 @@
 //! `run`
 
-use super::NewContainerArgs;
+use super::{NewContainerArgs, notify_socket};
 use crate::cli::Globals;
 use crate::container::{self, RunOptions};
 use crate::error::Result;
@@ -23,7 +23,7 @@ pub struct RunArgs {
     /// Do not delete the container when its program has ended
     #[arg(long)]
     pub keep: bool,
-    /// Accepted for callers of runc: podrun never takes orphans from the caller's subreaper
+    /// Leave orphans of the container's processes to the caller's subreaper, in place of reaping them here
     #[arg(long)]
     pub no_subreaper: bool,
 }
@@ -35,7 +35,12 @@ impl RunArgs {
     /// Those of [`container::run()`].
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let host = globals.host()?;
-        let options = RunOptions { detach: self.detach, keep: self.keep };
-        self.new.with_sandbox(&host, |sandbox| container::run(&host, self.new.request(), sandbox, options))
+        let options = RunOptions {
+            detach: self.detach,
+            keep: self.keep,
+            subreaper: !self.no_subreaper,
+            manager: notify_socket(),
+        };
+        self.new.with_sandbox(&host, |sandbox| container::run(&host, self.new.request(), sandbox, &options))
     }
 }

@@ -1,5 +1,6 @@
 //! `start`
 
+use super::notify_socket;
 use crate::cli::Globals;
 use crate::container;
 use crate::error::Result;
@@ -20,7 +21,8 @@ impl StartArgs {
     /// # Errors
     /// Those of [`container::start()`].
     pub fn run(&self, globals: &Globals) -> Result<i32> {
-        container::start(&globals.host_of_existing()?, &self.id)?;
+        let manager = notify_socket();
+        container::start_notifying(&globals.host_of_existing()?, &self.id, manager.as_deref())?;
         Ok(0)
     }
 }

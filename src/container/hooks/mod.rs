@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// When a hook runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,9 +164,12 @@ impl Hooks {
         }
         let state = state.at(stage)?;
         for (index, hook) in self.of(stage).iter().enumerate() {
+            let began = Instant::now();
             run::run(hook, &state, place)
                 // These words are what runc's users look for in logs.
                 .map_err(|error| Error::new(Kind::Hook, title(stage, index)).because(error))?;
+            let name = stage.name();
+            report::debug(|| format!("{name} hook #{index} {:?} ran for {:?}", hook.path(), began.elapsed()));
         }
         Ok(())
     }

@@ -79,6 +79,12 @@ pub fn enter_cwd(init: &mut Init) -> Result<()> {
 /// runtime does it.
 pub fn complete_environment(init: &mut Init) -> Result<()> {
     let process = &mut init.plan.process;
+    // In a PID namespace that it does not lead, the program is not process 1; sd_listen_fds(3) compares.
+    if process.preserved_fds > 0
+        && let Some(pair) = process.env.iter_mut().find(|pair| pair.as_c_str() == c"LISTEN_PID=1")
+    {
+        *pair = CString::new(format!("LISTEN_PID={}", std::process::id())).unwrap_or_default();
+    }
     if process.env.iter().any(|pair| pair.as_bytes().starts_with(b"HOME=") && pair.as_bytes().len() > 5) {
         return Ok(());
     }

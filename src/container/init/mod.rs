@@ -20,6 +20,7 @@ use super::mounts::{apply, pivot};
 use super::process::ProcessPlan;
 use crate::cgroup::Entry;
 use crate::error::{Context, Error, Kind, Result};
+use crate::report;
 use crate::sync::link::InitEnd;
 use crate::sync::message::{Failure, FromInit, ToInit};
 use crate::sys::{keyring, ns, process};
@@ -145,6 +146,7 @@ const STEPS: &[Step] = &[
 
 /// Runs the plan. Never returns: the program takes over, or the process ends.
 pub fn main(plan: InitPlan) -> ! {
+    report::log_nothing();
     let mut init = Init { plan, root: None, console: None, warnings: Vec::new() };
     if let Err(error) = init.prepare() {
         init.fail(&error);
