@@ -2,9 +2,7 @@
 //! fail, hang or write without end.
 
 use crate::harness::command::Running;
-use crate::harness::{
-    Bundle, Case, Runtime, Test, case, eventually, proc, runtime::path_text, runtime::text,
-};
+use crate::harness::{Bundle, Case, Runtime, Test, case, eventually, runtime::path_text, runtime::text};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -507,7 +505,12 @@ fn create_killed_in_a_hook_leaves_what_delete_removes(t: &Test) {
     for stage in ["prestart", "createRuntime", "createContainer"] {
         let bundle = t.shell("true");
         let (file, log_file) = (bundle.rootfs("pid"), path_text(&bundle.rootfs("log")));
-        let hook = format!("sleep 300 & read p rest </proc/self/stat; echo $p >{}; wait", path_text(&file));
+        let sleeper = bundle.rootfs("sleeper");
+        let hook = format!(
+            "sleep 300 & echo $! >{}; read p rest </proc/self/stat; echo $p >{}; wait",
+            path_text(&sleeper),
+            path_text(&file)
+        );
         let bundle = with_hook(bundle, stage, shell(&hook));
         let bundle = with_hook(bundle, "poststop", shell(&format!("echo poststop >>{log_file}")));
         let (create, _) = hanging(&podrun, &["create", "--bundle", bundle.text(), "c"], &file);
@@ -517,11 +520,10 @@ fn create_killed_in_a_hook_leaves_what_delete_removes(t: &Test) {
         podrun.wait_status("c", "stopped");
         podrun.run(&["delete", "--force", "c"]).ok().quietly();
         assert_eq!(log(&bundle), ["poststop"], "{stage}");
-        // What the hook started in the background is its own affair.
-        for pid in proc::descendants(1).into_iter().chain(proc::all()) {
-            if proc::command_line(pid) == "sleep 300" {
-                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).ok();
-            }
+        // What the hook started in the background is its own affair; in the container's PID namespace it died with init.
+        if stage != "createContainer" {
+            let sleeper = std::fs::read_to_string(&sleeper).unwrap().trim().parse().unwrap();
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(sleeper), Signal::SIGKILL).unwrap();
         }
         gone(t, &podrun, "c");
     }
