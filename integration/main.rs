@@ -46,6 +46,7 @@ mod manifests;
 mod mount_attacks;
 mod net_devices;
 mod oci_lifecycle;
+mod pidfds;
 mod pod_exec;
 mod pod_pause;
 mod pod_volumes;
@@ -80,6 +81,7 @@ fn main() -> std::process::ExitCode {
         activation::cases(),
         bad_input::cases(),
         bad_state::cases(),
+        pidfds::cases(),
         pods::cases(),
         pod_volumes::cases(),
         pod_exec::cases(),

@@ -42,9 +42,18 @@ impl Listener {
         &self.path
     }
 
-    /// Takes the one message that a runtime has sent.
+    /// Takes the one message that a runtime has sent, with a terminal.
     #[track_caller]
     pub fn accept(&self) -> Terminal {
+        let (name, fds) = self.receive();
+        let descriptors = fds.len();
+        let master = fds.into_iter().next().expect("a descriptor in the message");
+        Terminal { name, descriptors, master: master.into(), slave: None, seen: String::new() }
+    }
+
+    /// Takes the one message that a runtime has sent: its text and its descriptors.
+    #[track_caller]
+    pub fn receive(&self) -> (String, Vec<OwnedFd>) {
         assert!(readable(&self.socket, 10), "nobody connected to {}", self.path);
         let (peer, _) = self.socket.accept().expect("a connection");
         let mut text = [0; 8192];
@@ -63,11 +72,7 @@ impl Listener {
                 .collect();
             (message.bytes, fds)
         };
-        let name = String::from_utf8_lossy(&text[..length]).into_owned();
-        let count = fds.len();
-        let mut owned = fds.into_iter().map(own);
-        let master = owned.next().expect("a descriptor in the message");
-        Terminal { name, descriptors: count, master: master.into(), slave: None, seen: String::new() }
+        (String::from_utf8_lossy(&text[..length]).into_owned(), fds.into_iter().map(own).collect())
     }
 }
 
