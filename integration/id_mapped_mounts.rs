@@ -45,8 +45,10 @@ fn mapped(
     uids: Value,
     gids: Value,
 ) -> Bundle {
-    let mount = json!({"type": "bind", "source": path_text(source), "destination": to, "options": options,
-        "uidMappings": uids, "gidMappings": gids});
+    let mut mount =
+        json!({"type": "bind", "source": path_text(source), "destination": to, "options": options});
+    mount["uidMappings"] = uids;
+    mount["gidMappings"] = gids;
     bundle.push("/mounts", mount)
 }
 
