@@ -570,7 +570,6 @@ const USAGE_ERRORS: &[(&str, &str)] = &[
     ("pod run", "the following required arguments were not provided: --filename <FILE>"),
     ("pod run -d --rm -f a", "the argument '--detach' cannot be used with '--rm'"),
     ("pod delete shop --now --force", "the argument '--now' cannot be used with '--force'"),
-    ("pod exec shop", "the following required arguments were not provided: <CMD>..."),
     ("pod exec shop ls", "unexpected argument 'ls' found"),
     ("pod wait shop", "the following required arguments were not provided: --for <WHAT>"),
     (

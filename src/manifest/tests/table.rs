@@ -137,7 +137,8 @@ fn acting(name: &str, probe: &Json, hook: &Json) -> Json {
     let rule = json!({"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}});
     json!({
         "name": name, "image": "nginx", "env": [{"name": "A", "value": "b"}], "ports": [{"containerPort": 80}],
-        "resources": {"limits": {}}, "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+        "resources": {"limits": {}}, "resizePolicy": [{"resourceName": "cpu", "restartPolicy": "NotRequired"}],
+        "volumeMounts": [{"name": "v", "mountPath": "/v"}],
         "securityContext": {"capabilities": {}, "seccompProfile": {"type": "Unconfined"}},
         "restartPolicy": "Always", "restartPolicyRules": [rule],
         "startupProbe": probe, "livenessProbe": probe, "readinessProbe": probe,
