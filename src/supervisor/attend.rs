@@ -1,4 +1,4 @@
-//! Probes and hooks: the rules say which is due, [`attempt`] runs it, and the rules are told what came
+//! Probes and hooks: the rules say which is due, [`super::attempt`] runs it, and the rules are told what came
 //! of it.
 
 use super::attempt::{Network, Purpose, Target, Verdict};
