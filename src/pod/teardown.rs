@@ -106,6 +106,8 @@ pub(super) fn remove(pod: &Pod) -> Result<()> {
         errors.extend(remove_cgroup(pod, record).err());
         if errors.is_empty() {
             errors.extend(remove_state(&state).err());
+            // A command that was asking the supervisor when it ended may have started another one meanwhile.
+            errors.extend(remove_supervisor(pod, record).err());
         }
     }
     if errors.is_empty() {

@@ -108,7 +108,12 @@ pub fn ensure(layout: &Layout, uid: &PodUid, executable: impl Fn() -> Result<Exe
             drop(Lock::open(&directory)?);
             let Executable { path, view } = executable()?;
             let identity = Identity { layout: layout.clone(), uid: uid.clone(), executable: path };
-            match first(&identity, view)?.wait(READY_PATIENCE) {
+            let started = first(&identity, view).and_then(|reply| reply.wait(READY_PATIENCE));
+            // Whoever deleted the pod meanwhile may have looked for its pair before this one was made.
+            if !directory.exists() {
+                end(uid)?;
+            }
+            match started {
                 Ok(()) => return Ok(Started::New),
                 // Another command was faster, or the old supervisor was not dead.
                 Err(error) if error.kind() == Kind::Exists => {}
