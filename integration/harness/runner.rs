@@ -37,13 +37,16 @@ pub fn main(cases: &[Case]) -> ExitCode {
 }
 
 fn run(cases: &[Case]) -> ExitCode {
-    let mut arguments = Arguments::from_args();
+    let (filters, others) = words(std::env::args());
+    let mut arguments = Arguments::from_iter(others);
     arguments.test_threads = arguments.test_threads.or(Some(THREADS));
     let tally = Arc::new(Tally::default());
     let mut trials = vec![Trial::test("harness::every_file_is_used", || {
         sources::every_file_is_used().map_err(Into::into)
     })];
     trials.extend(cases.iter().map(|case| trial(*case, Arc::clone(&tally))));
+    let wanted = |name: &str| filters.iter().any(|filter| named_by(filter, name, arguments.exact));
+    trials.retain(|trial| filters.is_empty() || wanted(trial.name()));
     if !arguments.list
         && let Err(reason) = sources::prepare()
     {
@@ -61,6 +64,21 @@ fn run(cases: &[Case]) -> ExitCode {
         eprintln!("error: {complaint}");
     }
     if complaints.is_empty() { conclusion.exit_code() } else { ExitCode::from(101) }
+}
+
+/// The filters, of which libtest-mimic takes one alone, and all other words of the command line.
+fn words(line: impl Iterator<Item = String>) -> (Vec<String>, Vec<String>) {
+    const WITH_VALUE: [&str; 5] = ["--test-threads", "--skip", "--logfile", "--format", "--color"];
+    let mut is_value = true; // the program's own name
+    line.partition(|word| {
+        let filter = !is_value && !word.starts_with('-');
+        is_value = WITH_VALUE.contains(&word.as_str());
+        filter
+    })
+}
+
+fn named_by(filter: &str, name: &str, exact: bool) -> bool {
+    if exact { name == filter } else { name.contains(filter) }
 }
 
 fn trial(case: Case, tally: Arc<Tally>) -> Trial {
