@@ -24,9 +24,12 @@ pub enum Level {
     Debug,
 }
 
+/// Writes one line.
+type Write = Box<dyn Fn(Level, &str)>;
+
 struct Log {
     level: Level,
-    write: Box<dyn Fn(Level, &str)>,
+    write: Write,
 }
 
 /// Has lines of this level, and graver ones, written by `write` as well.

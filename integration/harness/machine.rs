@@ -37,6 +37,19 @@ pub fn may_set_clock() -> bool {
     std::env::var_os("PODRUN_VM").is_some()
 }
 
+/// Numbers of a disk, where there is one.
+pub fn disk() -> Option<(u64, u64)> {
+    let entries = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let disk = |path: std::path::PathBuf| {
+        let read = |file: &str| std::fs::read_to_string(path.join(file)).ok();
+        read("size").filter(|size| size.trim() != "0")?;
+        let numbers = read("dev")?;
+        let (major, minor) = numbers.trim().split_once(':')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    entries.filter_map(|entry| disk(entry.path())).next()
+}
+
 /// Every condition that `expected-skips.txt` may name, and whether it holds here.
 pub fn conditions() -> Vec<(&'static str, bool)> {
     let raised = has_capability(CAP_SYS_RESOURCE);
@@ -49,6 +62,7 @@ pub fn conditions() -> Vec<(&'static str, bool)> {
         ("cgroup-v1", !cgroups::is_pure_v2()),
         ("cgroup-v2", cgroups::is_pure_v2()),
         ("shared-clock", !may_set_clock()),
+        ("no-disk", disk().is_none()),
         ("no-containerd", !has_package("containerd") || !has_package("ctr")),
         ("no-strace", !has_package("strace")),
         ("no-openssl", !has_package("openssl")),

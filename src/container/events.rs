@@ -7,6 +7,7 @@ use crate::cgroup::{Cgroup, OomWatch, Stats};
 use crate::error::{Context, Error, Result};
 use crate::model::ids::ContainerId;
 use crate::state::process::ProcessRef;
+use crate::sys::pidfd;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -66,7 +67,12 @@ pub fn watch(
             return Ok(());
         }
         if Instant::now() >= next {
-            tell(Event::Stats(Box::new(stats_of(&record).context(|| title(id))?)))?;
+            let stats = stats_of(&record);
+            // With the last process the group may have gone while its counters were read.
+            if pidfd::wait_exit(init.as_fd(), Duration::ZERO).context(|| title(id))? {
+                return Ok(());
+            }
+            tell(Event::Stats(Box::new(stats.context(|| title(id))?)))?;
             // Not a burst of them after a time of no processor.
             next = (next + interval).max(Instant::now());
         }
