@@ -1,39 +1,15 @@
 //! What the runtime spec has and podrun does not support yet: refused by the field's name, never read and ignored.
 
 use crate::harness::{Case, Test, case};
-use serde_json::{Value, json};
+use serde_json::json;
 
 pub fn cases() -> Vec<Case> {
     vec![
-        case!(unsupported_fields_are_refused_by_name),
         case!(empty_unsupported_fields_are_accepted),
         case!(what_is_not_a_namespace_or_option_is_refused),
         case!(other_platforms_are_refused),
         case!(versions_that_are_not_ours_are_refused),
     ]
-}
-
-/// Field by JSON pointer, a value that would have an effect, and the name that the error must tell.
-fn unsupported() -> Vec<(&'static str, Value, &'static str)> {
-    vec![(
-        "/linux/seccomp",
-        json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/listener.sock"}),
-        "listenerPath",
-    )]
-}
-
-fn unsupported_fields_are_refused_by_name(t: &Test) {
-    let podrun = t.podrun();
-    for (pointer, value, name) in unsupported() {
-        let bundle = t.bundle().set(pointer, value);
-        for command in ["create", "run"] {
-            let out = podrun.run(&[command, "--bundle", bundle.text(), "c"]);
-            if out.code() != 1 || !out.stderr.contains(name) {
-                out.fail(&format!("{pointer} is not refused by name"));
-            }
-        }
-        assert_eq!(podrun.status("c"), None);
-    }
 }
 
 fn empty_unsupported_fields_are_accepted(t: &Test) {

@@ -8,6 +8,8 @@ pub fn cases() -> Vec<Case> {
         case!(seccomp_denies_a_call_with_its_errno),
         case!(seccomp_works_without_no_new_privileges),
         case!(seccomp_compares_arguments),
+        case!(seccomp_actions_do_what_they_say),
+        case!(seccomp_default_action_has_its_number),
         case!(seccomp_skips_calls_it_does_not_know),
         case!(seccomp_filter_is_compiled_once),
         case!(seccomp_cache_that_is_damaged_is_made_again),
@@ -69,6 +71,89 @@ fn seccomp_compares_arguments(t: &Test) {
         let errno = asked(&podrun, &bundle.set("/linux/seccomp", seccomp("SCMP_ACT_ALLOW", &rule)));
         assert_eq!(errno == "EDQUOT", denied, "{op}: {errno}");
     }
+}
+
+fn seccomp_actions_do_what_they_say(t: &Test) {
+    const SIGSYS: i32 = 31;
+    let podrun = t.podrun();
+    let core = json!([{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]);
+    let run = |action: Value, no_new_privileges: bool| {
+        let mut rule = json!({"names": ["swapon"]});
+        rule.as_object_mut().expect("an object").extend(action.as_object().expect("an object").clone());
+        let bundle = t
+            .bundle()
+            .args(&["/bin/probe", "seccomp-check", "swapon"])
+            .set("/process/rlimits", core.clone())
+            .set("/process/noNewPrivileges", json!(no_new_privileges))
+            // What kills PID 1 is no signal from its own namespace.
+            .set("/linux/seccomp", seccomp("SCMP_ACT_ALLOW", &json!([rule])));
+        podrun.run_bundle(&bundle, "c")
+    };
+    for no_new_privileges in [true, false] {
+        for action in ["SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"] {
+            run(json!({"action": action}), no_new_privileges).exits(128 + SIGSYS);
+        }
+        let answer = |action: Value| run(action, no_new_privileges).ok().json()["errno"].clone();
+        assert_eq!(answer(json!({"action": "SCMP_ACT_TRACE"})), "ENOSYS", "nobody traces");
+        assert_eq!(answer(json!({"action": "SCMP_ACT_TRACE", "errnoRet": 7})), "ENOSYS");
+        assert_eq!(answer(json!({"action": "SCMP_ACT_LOG"})), "EINVAL", "the kernel's own answer");
+        assert_eq!(answer(json!({"action": "SCMP_ACT_ERRNO", "errnoRet": 0})), Value::Null, "no error");
+    }
+}
+
+fn seccomp_default_action_has_its_number(t: &Test) {
+    let podrun = t.podrun();
+    let all = podrun_allows();
+    for (number, errno) in [(json!(6), "ENXIO"), (json!(null), "EPERM")] {
+        let profile = json!({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": number,
+            "syscalls": [{"names": all, "action": "SCMP_ACT_ALLOW"}]});
+        let bundle =
+            t.bundle().args(&["/bin/probe", "seccomp-check", "swapon"]).set("/linux/seccomp", profile);
+        assert_eq!(asked(&podrun, &bundle), errno);
+    }
+}
+
+/// All that a static program and what starts it call, and one call that is younger than swapon.
+fn podrun_allows() -> Vec<&'static str> {
+    vec![
+        "arch_prctl",
+        "brk",
+        "clock_gettime",
+        "close",
+        "execve",
+        "exit",
+        "exit_group",
+        "fstat",
+        "futex",
+        "getrandom",
+        "gettid",
+        "getpid",
+        "ioctl",
+        "madvise",
+        "mmap",
+        "mprotect",
+        "mremap",
+        "munmap",
+        "newfstatat",
+        "openat",
+        "poll",
+        "prctl",
+        "prlimit64",
+        "read",
+        "readlinkat",
+        "rseq",
+        "rt_sigaction",
+        "rt_sigprocmask",
+        "sched_getaffinity",
+        "set_robust_list",
+        "set_tid_address",
+        "sigaltstack",
+        "tgkill",
+        "uname",
+        "write",
+        "writev",
+        "faccessat2",
+    ]
 }
 
 fn seccomp_skips_calls_it_does_not_know(t: &Test) {

@@ -1,7 +1,8 @@
 //! `exec`: another process in a running container.
 
 use crate::harness::{
-    Bundle, Case, Runtime, Test, case, cgroups, console, eventually, facts, proc, runtime::path_text,
+    Bundle, Case, Runtime, Test, case, cgroups, console, eventually, facts, machine, proc,
+    runtime::path_text, skip,
 };
 use serde_json::{Value, json};
 
@@ -15,6 +16,16 @@ pub fn cases() -> Vec<Case> {
         case!(exec_takes_a_process_file),
         case!(exec_has_the_containers_capabilities_and_an_empty_inheritable_set),
         case!(exec_adds_capabilities_when_told),
+        case!(exec_adds_no_capability_that_podrun_has_not_got),
+        case!(exec_user_is_a_number),
+        case!(exec_home_is_that_of_its_user),
+        case!(exec_enters_a_group_below_the_containers),
+        case!(exec_enters_groups_by_controller),
+        case!(exec_cgroup_that_is_none_of_the_containers_is_refused),
+        case!(exec_follows_init_into_its_group),
+        case!(exec_in_a_paused_container_is_refused_unless_told),
+        case!(exec_hostile_process_files_are_refused),
+        case!(exec_terminal_has_the_size_and_the_owner),
         case!(exec_without_new_privileges),
         case!(exec_is_under_the_containers_seccomp_filter),
         case!(exec_detached_writes_the_pid_and_leaves),
@@ -163,6 +174,206 @@ fn exec_adds_capabilities_when_told(t: &Test) {
     let more = facts_of(&podrun, &["-c", "CAP_SYS_PTRACE", "--cap", "CAP_NET_RAW"]);
     assert_eq!(facts::capabilities(&more, "effective"), 1 << 5 | 1 << 19 | 1 << 13);
     assert_eq!(facts::capabilities(&more, "inheritable"), 0);
+    podrun.remove("c");
+}
+
+fn exec_adds_no_capability_that_podrun_has_not_got(t: &Test) {
+    if machine::has_capability(machine::CAP_SYS_RESOURCE) {
+        skip("every capability can be granted here");
+    }
+    let podrun = t.podrun();
+    running(t, &podrun, t.bundle());
+    let out = podrun.run(&["exec", "--cap", "CAP_SYS_RESOURCE", "c", "/bin/probe", "exit", "0"]).exits(255);
+    out.says(&["CAP_SYS_RESOURCE", "podrun itself has not got it"]);
+    podrun.run(&["exec", "--cap", "CAP_LUCK", "c", "/bin/probe", "exit", "0"]).says(&["CAP_LUCK"]);
+    podrun.remove("c");
+}
+
+fn exec_user_is_a_number(t: &Test) {
+    let podrun = t.podrun();
+    running(t, &podrun, t.bundle().with_file("/etc/passwd", "www:x:33:33::/:\n1000x:x:0:0::/:\n", 0o644));
+    for user in ["www", "1000x", "1000:www", "4294967296", "-1", "1000:", ":5", "", "1 000", "0x10", "1:2:3"]
+    {
+        let out = podrun.run(&["exec", &format!("--user={user}"), "c", "/bin/probe", "facts"]);
+        if out.code() == 0 || !out.stdout.is_empty() {
+            out.fail("no other user may be taken for it (CVE-2026-30892)");
+        }
+    }
+    let facts = facts_of(&podrun, &["-u", "1000"]);
+    assert_eq!((&facts["uids"][0], &facts["gids"][0]), (&json!(1000), &json!(0)), "the container's group");
+    podrun.remove("c");
+}
+
+fn exec_home_is_that_of_its_user(t: &Test) {
+    let podrun = t.podrun();
+    let passwd = "root:x:0:0::/root:\ntempuser:x:2000:2000::/home/tempuser:/bin/sh\n";
+    running(t, &podrun, t.bundle().with_file("/etc/passwd", passwd, 0o644));
+    for (user, home) in [("2000", "HOME=/home/tempuser"), ("0", "HOME=/root"), ("77", "HOME=/")] {
+        let env = facts::strings(&facts_of(&podrun, &["-u", user])["env"]);
+        assert!(env.contains(&home.into()), "{user}: {env:?}");
+    }
+    let env = facts::strings(&facts_of(&podrun, &["-u", "2000", "-e", "HOME=/own"])["env"]);
+    assert!(env.contains(&"HOME=/own".into()), "{env:?}");
+    podrun.remove("c");
+}
+
+/// Starts a sleeper by exec, and returns its pid.
+#[track_caller]
+fn sleeper(t: &Test, podrun: &Runtime, flags: &[&str]) -> i32 {
+    let file = path_text(&t.path("sleeper"));
+    let words = [&["exec", "-d", "--pid-file", &file], flags, &["c", "/bin/probe", "sleep", "300"]].concat();
+    podrun.run(&words).ok();
+    std::fs::read_to_string(&file).expect("the pid file").parse().expect("a number")
+}
+
+const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "freezer"];
+
+fn exec_enters_a_group_below_the_containers(t: &Test) {
+    let podrun = t.podrun();
+    running(t, &podrun, t.bundle());
+    let init = podrun.pid("c");
+    let ours: Vec<String> = cgroups::hierarchies("self").into_iter().map(|hierarchy| hierarchy.own).collect();
+    for hierarchy in cgroups::hierarchies(init).into_iter().filter(|hierarchy| !ours.contains(&hierarchy.own))
+    {
+        let own = hierarchy.directory(&hierarchy.own);
+        for group in [own.join("a"), own.join("a/b")] {
+            std::fs::create_dir(&group).expect("a group");
+            // A new cpuset of v1 has nothing to run on.
+            for file in ["cpuset.cpus", "cpuset.mems"].iter().filter(|file| group.join(file).exists()) {
+                let above = std::fs::read(own.join(file)).expect("what there is");
+                std::fs::write(group.join(file), above).expect("a share of it");
+            }
+        }
+    }
+    for (flag, below) in [("a", "a"), ("/a/b", "a/b"), ("a//b/.", "a/b"), ("/", "")] {
+        let pid = sleeper(t, &podrun, &["--cgroup", flag]);
+        for controller in CONTROLLERS {
+            let expected = cgroups::directory_of(init, controller).join(below);
+            assert_eq!(cgroups::directory_of(pid, controller), expected, "{flag} {controller}");
+        }
+    }
+    podrun.remove("c");
+}
+
+fn exec_enters_groups_by_controller(t: &Test) {
+    let podrun = t.podrun();
+    running(t, &podrun, t.bundle());
+    let init = podrun.pid("c");
+    if cgroups::is_pure_v2() {
+        let out = podrun.run(&["exec", "--cgroup", "memory:a", "c", "/bin/probe", "exit", "0"]).exits(255);
+        out.says(&["unknown controller", "memory"]);
+        podrun.remove("c");
+        skip("cgroup v2 has one hierarchy: podrun says so");
+    }
+    let (memory, cpu) = (cgroups::directory_of(init, "memory"), cgroups::directory_of(init, "cpu"));
+    std::fs::create_dir(memory.join("mem")).expect("a group");
+    std::fs::create_dir(cpu.join("cpu")).expect("a group");
+    let pid = sleeper(t, &podrun, &["--cgroup", "memory:mem", "--cgroup", "cpu:cpu"]);
+    assert_eq!(cgroups::directory_of(pid, "memory"), memory.join("mem"));
+    assert_eq!(cgroups::directory_of(pid, "cpu"), cpu.join("cpu"));
+    assert_eq!(cgroups::directory_of(pid, "pids"), cgroups::directory_of(init, "pids"));
+    podrun.remove("c");
+}
+
+fn exec_cgroup_that_is_none_of_the_containers_is_refused(t: &Test) {
+    let podrun = t.podrun();
+    running(t, &podrun, t.bundle());
+    for (flags, text) in [
+        (&["--cgroup", ".."][..], "bad sub cgroup path"),
+        (&["--cgroup", "a/../../.."], "bad sub cgroup path"),
+        (&["--cgroup", "memory:.."], "bad sub cgroup path"),
+        (&["--cgroup", "whaaat:/"], "unknown controller "),
+        (&["--cgroup", "a", "--cgroup", "b"], "stands alone"),
+        (&["--cgroup", "nonexistent"], "no such file or directory"),
+    ] {
+        let words = [&["exec"], flags, &["c", "/bin/probe", "exit", "0"]].concat();
+        podrun.run(&words).exits(255).says(&[text, "--cgroup"]);
+    }
+    podrun.remove("c");
+}
+
+fn exec_follows_init_into_its_group(t: &Test) {
+    if !cgroups::is_pure_v2() {
+        skip("cgroup v1 groups have processes and groups below them at once");
+    }
+    let podrun = t.podrun();
+    running(t, &podrun, t.bundle());
+    let init = podrun.pid("c");
+    let group = cgroups::directory_of(init, "memory");
+    std::fs::create_dir(group.join("own")).expect("a group");
+    std::fs::write(group.join("own/cgroup.procs"), init.to_string()).expect("to move init");
+    // As long as the container's group takes processes, that is where they go.
+    assert_eq!(cgroups::directory_of(sleeper(t, &podrun, &["--cgroup", "own"]), "memory"), group.join("own"));
+    std::fs::write(group.join("cgroup.subtree_control"), "+pids").expect("to hand a controller down");
+    assert_eq!(cgroups::directory_of(sleeper(t, &podrun, &[]), "memory"), group.join("own"));
+    let out = podrun.run(&["exec", "--cgroup", "/", "c", "/bin/probe", "exit", "0"]).exits(255);
+    out.says(&["--cgroup /", "device or resource busy"]);
+    podrun.remove("c");
+}
+
+fn exec_in_a_paused_container_is_refused_unless_told(t: &Test) {
+    let podrun = t.podrun();
+    running(t, &podrun, t.bundle());
+    podrun.run(&["pause", "c"]).ok();
+    let out = podrun.run(&["exec", "c", "/bin/probe", "exit", "0"]).exits(255);
+    out.says(&["cannot exec in a paused container", "--ignore-paused"]);
+    let waiting = podrun.cmd(&["exec", "--ignore-paused", "c", "/bin/probe", "exit", "6"]).spawn();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    podrun.run(&["resume", "c"]).ok();
+    waiting.finish().exits(6);
+    podrun.remove("c");
+}
+
+fn exec_hostile_process_files_are_refused(t: &Test) {
+    let podrun = t.podrun();
+    running(t, &podrun, t.bundle());
+    let many = |count: usize, text: &str| vec![text; count].join(",");
+    let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+    for (name, text) in [
+        ("empty", String::new()),
+        ("null", "null".to_owned()),
+        ("list", "[]".to_owned()),
+        ("deep", format!(r#"{{"cwd": "/", "args": {deep}}}"#)),
+        ("no-args", r#"{"cwd": "/"}"#.to_owned()),
+        ("no-cwd", r#"{"args": ["/bin/probe", "exit", "0"]}"#.to_owned()),
+        ("nul", r#"{"cwd": "/", "args": ["/bin/probe\u0000"]}"#.to_owned()),
+        ("env", r#"{"cwd": "/", "args": ["/bin/probe"], "env": ["="]}"#.to_owned()),
+        ("groups", format!(r#"{{"cwd": "/", "args": ["/bin/probe"], "user": {{"additionalGids": [{}]}}}}"#, many(100_000, "1"))),
+        ("uid", r#"{"cwd": "/", "args": ["/bin/probe"], "user": {"uid": 4294967296}}"#.to_owned()),
+        ("user", r#"{"cwd": "/", "args": ["/bin/probe"], "user": "root"}"#.to_owned()),
+        ("limits", r#"{"cwd": "/", "args": ["/bin/probe"], "rlimits": [{"type": "RLIMIT_LUCK", "soft": 1, "hard": 1}]}"#.to_owned()),
+        ("large", format!(r#"{{"cwd": "/", "args": ["/bin/probe", "{}"]}}"#, "x".repeat(17 << 20))),
+        ("arguments", format!(r#"{{"cwd": "/", "args": ["/bin/probe", {}]}}"#, many(700_000, "\"xxxxxxxx\""))),
+    ] {
+        let file = path_text(&t.file(name, &text));
+        let out = podrun.run(&["exec", "--process", &file, "c"]);
+        if out.code() != 255 || !out.stderr.starts_with("podrun: ") {
+            out.fail(name);
+        }
+    }
+    let init = podrun.pid("c");
+    let pids: Vec<i32> =
+        serde_json::from_value(podrun.run(&["ps", "-f", "json", "c"]).ok().json()).expect("pids");
+    assert_eq!(pids, [init], "nothing was left running");
+    podrun.remove("c");
+}
+
+fn exec_terminal_has_the_size_and_the_owner(t: &Test) {
+    let podrun = t.podrun();
+    running(t, &podrun, t.bundle().set("/process/user", json!({"uid": 0, "gid": 0})));
+    let listener = console::Listener::at(&t.path("tty.sock"));
+    let mut spec = process(&["/bin/probe", "facts", "--path", "/dev/pts/0"]);
+    spec["user"] = json!({"uid": 1000, "gid": 100});
+    spec["terminal"] = json!(true);
+    spec["consoleSize"] = json!({"height": 10, "width": 110});
+    let file = path_text(&t.file("process.json", spec.to_string()));
+    podrun.run(&["exec", "-d", "--console-socket", listener.path(), "--process", &file, "c"]).ok();
+    let text = listener.accept().read_until("\n");
+    let facts: Value = serde_json::from_str(text.trim()).expect("facts through the terminal");
+    assert_eq!(facts["tty"]["size"], json!([10, 110]));
+    assert_eq!(facts["tty"]["controlling"], "ok");
+    let terminal = &facts["paths"]["/dev/pts/0"];
+    assert_eq!((&terminal["uid"], &terminal["gid"]), (&json!(1000), &json!(5)), "{terminal}");
     podrun.remove("c");
 }
 

@@ -54,6 +54,7 @@ mod pod_watching;
 mod pods;
 mod races;
 mod robust;
+mod seccomp_notify;
 mod security;
 mod shim;
 mod supervision;
@@ -68,6 +69,7 @@ fn main() -> std::process::ExitCode {
         oci_lifecycle::cases(),
         config_process::cases(),
         config_seccomp::cases(),
+        seccomp_notify::cases(),
         config_mounts::cases(),
         config_mount_options::cases(),
         config_destinations::cases(),

@@ -25,11 +25,11 @@ pub enum Level {
 }
 
 /// Writes one line.
-type Write = Box<dyn Fn(Level, &str)>;
+type WriteLine = Box<dyn Fn(Level, &str)>;
 
 struct Log {
     level: Level,
-    write: Write,
+    write: WriteLine,
 }
 
 /// Has lines of this level, and graver ones, written by `write` as well.

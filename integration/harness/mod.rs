@@ -5,6 +5,7 @@
 //! the child subreaper of everything the test makes, and the warden starts the *body*, the test function itself.
 //! Whatever the body does (panic, crash, hang) the warden is there to name what leaked and to remove it.
 
+pub mod agent;
 pub mod archives;
 pub mod body;
 pub mod bundle;

@@ -4,7 +4,7 @@ use std::io;
 
 /// The symbolic name of an error number, or the number.
 pub fn name(error: &io::Error) -> String {
-    const NAMES: [(i32, &str); 37] = [
+    const NAMES: [(i32, &str); 38] = [
         (1, "EPERM"),
         (2, "ENOENT"),
         (3, "ESRCH"),
@@ -41,6 +41,7 @@ pub fn name(error: &io::Error) -> String {
         (95, "EOPNOTSUPP"),
         (111, "ECONNREFUSED"),
         (122, "EDQUOT"),
+        (123, "ENOMEDIUM"),
         (126, "ENOKEY"),
     ];
     let Some(number) = error.raw_os_error() else { return error.to_string() };

@@ -9,6 +9,7 @@
 //! written: that waits for an RCU grace period (11 to 15 ms), while a single-threaded child that writes 0 to `tasks`
 //! pays microseconds.
 
+mod below;
 mod block_io;
 mod check;
 mod cpu;

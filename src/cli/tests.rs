@@ -93,7 +93,7 @@ fn exec(command: &[&str]) -> ExecArgs {
         console_socket: None,
         pidfd_socket: None,
         preserve_fds: 0,
-        cgroup: None,
+        cgroup: Vec::new(),
         ignore_paused: false,
         apparmor: None,
         process_label: None,
@@ -233,7 +233,7 @@ fn exec_lines() {
                 capabilities: vec![caps::Capability::CAP_KILL],
                 cwd: path("/"),
                 no_new_privs: true,
-                cgroup: Some("x".into()),
+                cgroup: vec!["x".into()],
                 ignore_paused: true,
                 ..exec(&["id"])
             }),

@@ -17,6 +17,7 @@ use super::{Host, directory, notify, sandbox};
 use crate::cgroup::{Cgroup, Entry};
 use crate::error::{Context, Error, Kind, Result};
 use crate::report;
+use crate::seccomp::Listener;
 use crate::state::atomic::{self, Durability};
 use crate::state::layout;
 use nix::sys::stat::Mode;
@@ -61,10 +62,11 @@ pub fn begin(
         .map_err(|error| undo(host, &record, cause(source, &record, error)))
         .context(title)
         .map(|begun| {
-            let Begun { born, filtered, hooks, announcement } = begun;
+            let Begun { born, filtered, listener, hooks, announcement } = begun;
             let Born { init, limits, net_devices } = born;
             let (host, init) = (host.clone(), Some(init));
-            let unfinished = Unfinished { host, record, filtered, hooks, limits, net_devices, init };
+            let unfinished =
+                Unfinished { host, record, filtered, listener, hooks, limits, net_devices, init };
             Making::new(unfinished, directory, announcement)
         })
 }
@@ -119,6 +121,7 @@ pub(super) fn undo(host: &Host, record: &Record, error: Error) -> Error {
 struct Begun {
     born: Born,
     filtered: bool,
+    listener: Option<Listener>,
     hooks: Hooks,
     announcement: Announcement,
 }
@@ -180,10 +183,11 @@ fn begin_reserved(
     let pidfd_socket = request.pidfd_socket.as_deref().map(making::pidfd_socket).transpose()?;
     let announcement = Announcement { pid_file: request.pid_file.take(), pidfd_socket };
     let filtered = plan.process.filters_init();
+    let listener = plan.process.seccomp.as_ref().and_then(|filter| filter.listener.clone());
     let hooks = std::mem::take(&mut plan.hooks);
     let born = birth::clone_init(plan, entry, fifo, &hooks, record)?;
     report::debug(|| format!("cloned init: process {}", born.init.0.pid));
-    Ok(Begun { born, filtered, hooks, announcement })
+    Ok(Begun { born, filtered, listener, hooks, announcement })
 }
 
 fn enterable(cgroup: &Cgroup, plan: &Plan) -> Result<Entry> {

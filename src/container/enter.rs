@@ -10,9 +10,10 @@ use super::init::InitPlan;
 use super::init::attributes;
 use super::init::join::{self, JoinPlan};
 use super::init::kernel::set_limits;
+use super::listener::Listening;
 use super::mappings::Mappings;
 use super::process::{ProcessPlan, Rlimit, Stdio, Surroundings};
-use super::record::{self, Record};
+use super::record::{self, Record, Status};
 use super::{Host, config, plan, process};
 use crate::cgroup::{Cgroup, Entry};
 use crate::error::{Context, Error, Kind, Result};
@@ -35,27 +36,28 @@ pub struct Entrance {
     init: OwnedFd,
     /// Those of its namespaces that are not ours.
     namespaces: libc::c_int,
-    cgroup: Option<Cgroup>,
+    record: Record,
+    status: Status,
+    /// As the caller named it.
+    below: Vec<String>,
     entry: Option<Entry>,
     alone: SingleThreaded,
 }
 
 impl Entrance {
-    /// Opens the way in; `below` is a group below the container's to use instead of it.
+    /// Opens the way in; `below` names groups below the container's to use instead of it.
     ///
     /// # Errors
     /// When the container does not run, or has no such group.
-    pub fn open(record: &Record, below: Option<&str>) -> Result<Self> {
+    pub fn open(record: &Record, status: Status, below: &[String]) -> Result<Self> {
         let stopped = || Error::user("container not running");
         let process = record.init.as_ref().ok_or_else(stopped)?;
         let init = process.open()?.ok_or_else(stopped)?;
         let entry = match (&record.cgroup, below) {
-            (None, None) => None,
-            (None, Some(_)) => return Err(Error::user("--cgroup: the container has no cgroup")),
-            (Some(group), None) => Some(group.entry()?),
-            (Some(group), Some(name)) => {
-                Some(group.child(name).entry().context(|| format!("--cgroup {name:?}"))?)
-            }
+            (None, []) => None,
+            (None, _) => return Err(Error::user("--cgroup: the container has no cgroup")),
+            (Some(group), []) => Some(group.entry()?),
+            (Some(group), below) => Some(group.below(below)?.entry().context(|| entering(below))?),
         };
         let entry = match &record.rdt {
             Some(rdt) => Some(Entry::with(entry, rdt.tasks()?)),
@@ -63,7 +65,8 @@ impl Entrance {
         };
         let namespaces = joinable(process, &init)?;
         let alone = single_threaded().context(|| "cannot clone")?;
-        Ok(Self { init, namespaces, cgroup: record.cgroup.clone(), entry, alone })
+        let below = below.to_owned();
+        Ok(Self { init, namespaces, record: record.clone(), status, below, entry, alone })
     }
 
     /// Clones a process that joins the container. `in_advance` is said to it at once.
@@ -76,8 +79,6 @@ impl Entrance {
         if let Some(message) = in_advance {
             command_end.send(message)?;
         }
-        let group = self.entry.as_ref().and_then(Entry::v2_fd);
-        let args = CloneArgs { cgroup: group, quiet: true, ..CloneArgs::default() };
         let first = JoinPlan {
             cgroup: self.entry.as_ref(),
             oom_score_adj: process.oom_score_adj.take(),
@@ -85,21 +86,55 @@ impl Entrance {
             alone: self.alone,
         };
         let filtered = process.filters_init();
+        let listener = process.seccomp.as_ref().and_then(|filter| filter.listener.clone());
+        let listening = listener
+            .map(|listener| Listening { listener, record: self.record.clone(), status: self.status })
+            .map(Box::new);
         let initial = process.attributes.initial_cpus.take();
         // To raise one takes a privilege of the host's, which nobody has in a user namespace.
         let limits = match process.namespace_root {
             Some(_) => std::mem::take(&mut process.rlimits),
             None => Vec::new(),
         };
-        let plan = InitPlan::joining(process, init_end);
-        let between = on_cpus(initial.as_deref(), || {
-            spawn(self.alone, args, move || join::main(&first, plan))
-                .context(|| "cannot clone the process")
-                .map_err(clone_hint)
-        })?;
-        let cgroup = self.cgroup.clone();
-        Ok(Entering { link: command_end, between, failed: None, cgroup, filtered, limits })
+        let mut plan = Some(InitPlan::joining(process, init_end));
+        // Taken in the child alone: where the clone fails, the plan is still there.
+        let mut clone = |entry: Option<&Entry>| {
+            let args =
+                CloneArgs { cgroup: entry.and_then(Entry::v2_fd), quiet: true, ..CloneArgs::default() };
+            on_cpus(initial.as_deref(), || {
+                let child = || {
+                    if let Some(plan) = plan.take() {
+                        join::main(&first, plan);
+                    }
+                };
+                spawn(self.alone, args, child).context(|| "cannot clone the process").map_err(clone_hint)
+            })
+        };
+        let between = match clone(self.entry.as_ref()) {
+            // The container hands controllers down to groups of its own, and its first process is in one of them.
+            Err(error) if error.errno() == Some(libc::EBUSY) && self.below.is_empty() => {
+                clone(self.where_init_is().map_err(|_| error)?.as_ref())?
+            }
+            Err(error) if !self.below.is_empty() => return Err(error).context(|| entering(&self.below)),
+            cloned => cloned?,
+        };
+        let cgroup = self.record.cgroup.clone();
+        Ok(Entering { link: command_end, between, failed: None, cgroup, filtered, limits, listening })
     }
+}
+
+impl Entrance {
+    fn where_init_is(&self) -> Result<Option<Entry>> {
+        let (Some(cgroup), Some(init)) = (&self.record.cgroup, &self.record.init) else { return Ok(None) };
+        let entry = cgroup.followed(init.pid)?.entry()?;
+        // Else the pid could have been another's by now.
+        pidfd::send_signal(self.init.as_fd(), 0).context_as(Kind::User, || "container not running")?;
+        Ok(Some(entry))
+    }
+}
+
+fn entering(below: &[String]) -> String {
+    format!("error adding pid of exec to cgroups (--cgroup {})", below.join(" --cgroup "))
 }
 
 /// A process on its way into a container. Should this be dropped, it ends by itself, unless it has executed its program.
@@ -112,6 +147,7 @@ pub struct Entering {
     cgroup: Option<Cgroup>,
     filtered: bool,
     limits: Vec<Rlimit>,
+    listening: Option<Box<Listening>>,
 }
 
 impl Entering {
@@ -135,12 +171,15 @@ impl Entering {
                     return Err(failure.into());
                 }
                 Heard::Message(FromInit::Ready, Some(pid)) => {
-                    let pidfd = pidfd::open(pid).context(|| format!("cannot open process {pid}"))?;
-                    // A child of ours that nobody has reaped: the pid is still its own. Else it is nobody's we know.
-                    let ours = pidfd::child_status(pidfd.as_fd(), pidfd::Zombie::Stays);
-                    ours.map_err(|_| Error::new(Kind::Died, "the process died"))?;
+                    let child = child(pid)?;
                     set_limits(pid, &self.limits)?;
-                    return Ok(Some(Child { pid, pidfd }));
+                    return Ok(Some(child));
+                }
+                Heard::Message(FromInit::Listener(number), Some(pid)) if self.listening.is_some() => {
+                    let process = child(pid)?;
+                    if let Some(listening) = self.listening.take() {
+                        listening.hand_over(&process, number, &self.link)?;
+                    }
                 }
                 Heard::Message(..) => {
                     return Err(Error::new(Kind::Protocol, "the process spoke out of turn"));
@@ -245,7 +284,7 @@ impl Runner {
             };
             // What the user should know of it was said when the container was made.
             let (process, _warnings) = report::collect(|| process::plan(&process, surroundings));
-            Ok(Self { entrance: Entrance::open(&record, None)?, process: process? })
+            Ok(Self { entrance: Entrance::open(&record, Status::Running, &[])?, process: process? })
         };
         prepare().context(title)
     }
@@ -259,6 +298,15 @@ impl Runner {
         let process = self.process.for_command(command, stdio)?;
         self.entrance.enter(process, Some(&ToInit::GoAlong))
     }
+}
+
+/// The process of a pid that the kernel told us: a child of ours that nobody has reaped, so that the pid is still its
+/// own. Else it is nobody's we know.
+fn child(pid: i32) -> Result<Child> {
+    let pidfd = pidfd::open(pid).context(|| format!("cannot open process {pid}"))?;
+    let ours = pidfd::child_status(pidfd.as_fd(), pidfd::Zombie::Stays);
+    ours.map_err(|_| Error::new(Kind::Died, "the process died"))?;
+    Ok(Child { pid, pidfd })
 }
 
 /// Does `clone` on these processors, so that the child is there before it enters the cgroup, and returns to our own.

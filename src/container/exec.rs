@@ -69,8 +69,8 @@ pub struct ExecRequest {
     pub pidfd_socket: Option<PathBuf>,
     /// Descriptors from 3 up that it keeps.
     pub preserve_fds: u32,
-    /// A group below the container's to put it into.
-    pub cgroup: Option<String>,
+    /// Groups below the container's to put it into, see [`crate::cgroup::Cgroup::below`].
+    pub cgroup: Vec<String>,
     /// Do not mind that the container is paused.
     pub ignore_paused: bool,
     /// Profile of AppArmor, in place of the container's.
@@ -87,7 +87,8 @@ pub struct ExecRequest {
 pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32> {
     let title = || format!("cannot exec in container {:?}", id.as_str());
     let (directory, record) = record::load(host, id)?;
-    match record.status(&directory)? {
+    let status = record.status(&directory)?;
+    match status {
         Status::Running | Status::Created => {}
         Status::Paused if request.ignore_paused => {}
         Status::Paused => {
@@ -97,7 +98,10 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
             .context(title);
         }
         Status::Creating => return Err(Error::user("it is being created")).context(title),
-        Status::Stopped => return Err(Error::user("container not running")).context(title),
+        Status::Stopped => {
+            return Err(Error::user("container not running: cannot exec in a stopped container"))
+                .context(title);
+        }
     }
     let container = config::load(&directory).context(title)?;
     let (spec_process, attributes) = spec_process(request, &container).context(title)?;
@@ -116,9 +120,9 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
         mappings: mappings(&record).context(title)?,
     };
     let mut process = process::plan(&spec_process, surroundings).context(title)?;
-    process.capabilities.add(&request.caps);
+    process.capabilities.add(&request.caps).context(title)?;
     let pidfd_socket = request.pidfd_socket.as_deref().map(pidfd_socket).transpose().context(title)?;
-    let (link, child) = enter(&record, request, process).context(title)?;
+    let (link, child) = enter(&record, status, request, process).context(title)?;
     report::debug(|| format!("process {} is in container {:?} and ready", child.pid, id.as_str()));
     let started = publish(&child, request.pid_file.as_deref(), pidfd_socket)
         // From the moment that it runs, they are meant for the program.
@@ -235,8 +239,13 @@ fn inherit(process: &mut Process, containers: &Process) {
 }
 
 /// Clones a process that joins the container, and waits until it is ready.
-fn enter(record: &Record, request: &ExecRequest, process: ProcessPlan) -> Result<(CommandEnd, Child)> {
-    let mut entering = Entrance::open(record, request.cgroup.as_deref())?.enter(process, None)?;
+fn enter(
+    record: &Record,
+    status: Status,
+    request: &ExecRequest,
+    process: ProcessPlan,
+) -> Result<(CommandEnd, Child)> {
+    let mut entering = Entrance::open(record, status, &request.cgroup)?.enter(process, None)?;
     let arrival = loop {
         match entering.advance() {
             Ok(Some(child)) => break Ok(child),

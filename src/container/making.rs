@@ -9,12 +9,14 @@ use super::ended::end_child;
 use super::exec;
 use super::hooks::{self, Hooks, Stage};
 use super::init::kernel::set_limits;
+use super::listener::Listening;
 use super::net_devices::{self, NetDevice};
 use super::process::Rlimit;
-use super::record::Record;
+use super::record::{Record, Status};
 use super::request::SandboxSource;
 use crate::error::{Context, Error, Kind, Result};
 use crate::report;
+use crate::seccomp::Listener;
 use crate::state::atomic;
 use crate::state::process::ProcessRef;
 use crate::sync::link::CommandEnd;
@@ -32,6 +34,8 @@ pub(super) struct Unfinished {
     pub record: Record,
     /// A seccomp filter may get in init's way.
     pub filtered: bool,
+    /// Who answers for the filter, where somebody does.
+    pub listener: Option<Listener>,
     /// What runs at the points of its life.
     pub hooks: Hooks,
     /// Limits to set for an init that may not raise them itself.
@@ -114,9 +118,14 @@ impl Making {
 
     /// Waits until init is ready, puts it on record, and tells the caller its pid.
     fn hand_over(&mut self) -> Result<()> {
-        let Unfinished { record, init, hooks, limits, net_devices, .. } = &mut self.unfinished;
+        let Unfinished { record, init, listener, hooks, limits, net_devices, .. } = &mut self.unfinished;
         let Some((child, link)) = &*init else { return Ok(()) };
-        wait_ready(link, || run_hooks(hooks, record, &self.directory, (child, link)))?;
+        let listening = listener.take().map(|listener| Listening {
+            listener,
+            record: record.clone(),
+            status: Status::Creating,
+        });
+        wait_ready(link, child, listening, || run_hooks(hooks, record, &self.directory, (child, link)))?;
         set_limits(child.pid, limits)?;
         // As late as can be: with the namespace of a container that fails, the kernel would remove what is virtual.
         let moved = net_devices::move_all(net_devices, child.pid)?;
@@ -202,20 +211,27 @@ pub fn publish(child: &Child, pid_file: Option<&Path>, pidfd_socket: Option<Owne
     atomic::publish(parent, name, child.pid.to_string().as_bytes()).context(|| "cannot write the pid file")
 }
 
-/// Listens to init until it is ready, passing its warnings on, and running hooks when it says that it is time.
+/// Listens to init until it is ready, passing its warnings and its filter's listener on, and running hooks when it says
+/// that it is time.
 ///
 /// # Errors
 /// What init says, or that it died; and those of `run_hooks`.
-fn wait_ready(link: &CommandEnd, mut run_hooks: impl FnMut() -> Result<()>) -> Result<()> {
+fn wait_ready(
+    link: &CommandEnd,
+    child: &Child,
+    mut listening: Option<Listening>,
+    mut run_hooks: impl FnMut() -> Result<()>,
+) -> Result<()> {
     loop {
         match link.receive()? {
             Some(FromInit::Warn(text)) => report::warn(&text),
             Some(FromInit::RunHooks) => run_hooks()?,
             Some(FromInit::Ready) => return Ok(()),
             Some(FromInit::Failed(failure)) => return Err(failure.into()),
-            Some(FromInit::Detached | FromInit::NeedMaps) => {
-                return Err(Error::new(Kind::Protocol, "the init process spoke out of turn"));
-            }
+            Some(message) => match (message, listening.take()) {
+                (FromInit::Listener(number), Some(listening)) => listening.hand_over(child, number, link)?,
+                _ => return Err(Error::new(Kind::Protocol, "the init process spoke out of turn")),
+            },
             None => return Err(Error::new(Kind::Died, "the init process died")),
         }
     }

@@ -17,6 +17,7 @@ pub mod exec;
 pub mod hooks;
 pub mod init;
 pub mod labels;
+pub mod listener;
 pub mod making;
 pub mod mappings;
 pub mod mounts;

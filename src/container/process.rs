@@ -119,7 +119,12 @@ impl ProcessPlan {
 
     /// Whether the seccomp filter is loaded before init has done its work, and so may get in its way.
     pub fn filters_init(&self) -> bool {
-        self.seccomp.is_some() && !self.no_new_privileges
+        self.seccomp.is_some() && !self.no_new_privileges || self.has_listener()
+    }
+
+    /// Whether the filter has some system calls answered by an agent.
+    pub fn has_listener(&self) -> bool {
+        self.seccomp.as_ref().is_some_and(|filter| filter.listener.is_some())
     }
 }
 

@@ -53,7 +53,7 @@ impl<'a> Cache<'a> {
         }
     }
 
-    /// The filter stored under `key`; whatever is wrong with the file, there is none.
+    /// The filter stored under `key`, without its listener; whatever is wrong with the file, there is none.
     pub fn find(&self, key: &[u8]) -> Option<Filter> {
         decode(&atomic::read(self.0, &name(key)).ok()??, key)
     }
@@ -125,7 +125,7 @@ fn decode(bytes: &[u8], key: &[u8]) -> Option<Filter> {
         && !program.is_empty()
         && program.len().is_multiple_of(compile::INSTRUCTION)
         && u64::from_ne_bytes(*checksum) == hash(&[flags, program]);
-    whole.then(|| Filter { program: program.to_vec(), flags: u32::from_ne_bytes(*flags) })
+    whole.then(|| Filter { program: program.to_vec(), flags: u32::from_ne_bytes(*flags), listener: None })
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
     use std::os::unix::fs::DirBuilderExt;
 
     fn sample() -> Filter {
-        Filter { program: vec![6, 0, 0, 0, 0, 0, 255, 127], flags: 4 }
+        Filter { program: vec![6, 0, 0, 0, 0, 0, 255, 127], flags: 4, listener: None }
     }
 
     #[test]

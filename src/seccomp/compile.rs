@@ -13,6 +13,9 @@ use std::io::{Read, Seek};
 /// Part of the cache's key: raise it when the same profile comes out as another program.
 pub const REVISION: u32 = 1;
 
+/// BPF_MAXINSNS, linux/bpf_common.h.
+const LARGEST: usize = 4096;
+
 /// Bytes of one `struct sock_filter`.
 pub const INSTRUCTION: usize = 8;
 
@@ -21,19 +24,26 @@ pub const INSTRUCTION: usize = 8;
 /// # Errors
 /// When libseccomp cannot express it, or it is longer than the kernel takes.
 pub fn compile(profile: &Profile) -> Result<Vec<u8>> {
-    /// BPF_MAXINSNS, linux/bpf_common.h.
-    const LARGEST: usize = 4096;
+    // Each comparison is an instruction at least; libseccomp takes minutes for what could never be loaded.
+    let comparisons: usize = profile.rules.iter().map(|rule| rule.names.len() * rule.conditions.len()).sum();
+    if comparisons > LARGEST {
+        return Err(too_long("comparisons", comparisons));
+    }
     let context = context(profile).map_err(foreign).context(|| "cannot prepare the seccomp filter")?;
     let context = with_rules(with_architectures(context, profile)?, profile)?;
     let mut program = stub::for_profile(profile);
     program.extend(export(&context)?);
     match program.len() / INSTRUCTION {
         count if count <= LARGEST => Ok(program),
-        count => Err(Error::user(format!(
-            "linux.seccomp: its program has {count} instructions, the kernel takes {LARGEST}"
-        ))
-        .hint("leave out rules or architectures")),
+        count => Err(too_long("instructions", count)),
     }
+}
+
+fn too_long(what: &str, count: usize) -> Error {
+    Error::user(format!(
+        "linux.seccomp: its program has {count} {what}, the kernel takes {LARGEST} instructions"
+    ))
+    .hint("leave out rules or architectures")
 }
 
 fn context(profile: &Profile) -> std::result::Result<ScmpFilterContext, SeccompError> {

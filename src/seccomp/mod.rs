@@ -12,8 +12,11 @@ mod compile;
 mod profile;
 mod stub;
 
+pub use profile::Listener;
+
 use crate::error::Result;
 use crate::report;
+use crate::sys::seccomp::NEW_LISTENER;
 use profile::Profile;
 use std::path::Path;
 
@@ -24,6 +27,8 @@ pub struct Filter {
     pub program: Vec<u8>,
     /// `SECCOMP_FILTER_FLAG_*` bits for SECCOMP_SET_MODE_FILTER.
     pub flags: u32,
+    /// Who answers notifications; there exactly when `flags` ask for a listener.
+    pub listener: Option<Listener>,
 }
 
 /// The program for `profile`, the JSON text of `linux.seccomp`: from the directory `cache` if it is there, else
@@ -42,11 +47,16 @@ pub fn filter(cache: &Path, profile: &str) -> Result<Filter> {
             None
         }
     };
-    if let Some(found) = cache.as_ref().and_then(|cache| cache.find(&key)) {
+    if let Some(mut found) = cache.as_ref().and_then(|cache| cache.find(&key)) {
+        if found.flags & NEW_LISTENER != 0 {
+            // Not kept with it: who has a listener is rare, and reading is cheap beside compiling.
+            found.listener = Profile::parse(profile)?.listener;
+        }
         return Ok(found);
     }
     let profile = Profile::parse(profile)?;
-    let filter = Filter { program: compile::compile(&profile)?, flags: profile.flags };
+    let filter =
+        Filter { program: compile::compile(&profile)?, flags: profile.flags, listener: profile.listener };
     if let Some(Err(error)) = cache.map(|cache| cache.store(&key, &filter)) {
         report::warn(&error.to_string());
     }

@@ -5,8 +5,10 @@
 
 use crate::error::{Context, Result};
 use crate::model::node::Node;
+use crate::sys::seccomp::{LOG, NEW_LISTENER, SPEC_ALLOW, WAIT_KILLABLE_RECV};
 use libseccomp::{ScmpAction, ScmpArch, ScmpCompareOp};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// A profile that makes sense in itself.
 #[derive(Debug)]
@@ -17,8 +19,19 @@ pub struct Profile {
     pub architectures: Vec<ScmpArch>,
     /// `SECCOMP_FILTER_FLAG_*` bits.
     pub flags: u32,
+    /// Who answers what is notified, where something is.
+    pub listener: Option<Listener>,
     /// In the profile's order.
     pub rules: Vec<Rule>,
+}
+
+/// The agent that answers notified system calls in the kernel's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Its Unix socket.
+    pub path: PathBuf,
+    /// What it is told beside the container's state.
+    pub metadata: String,
 }
 
 /// One entry of `syscalls`.
@@ -52,19 +65,45 @@ impl Profile {
         let tree: Value = serde_json::from_str(text).context(|| "linux.seccomp is not JSON")?;
         let root = Node::new("linux.seccomp", &tree);
         root.object()?;
-        for key in ["listenerPath", "listenerMetadata"] {
-            if let Some(node) = root.get(key).filter(|node| node.string().ok() != Some("")) {
-                return Err(node
-                    .error("is not supported yet")
-                    .hint("it serves SCMP_ACT_NOTIFY only; leave it out"));
-            }
+        let named = root.require("defaultAction")?;
+        let default = action(&named, root.get("defaultErrnoRet").as_ref())?;
+        if default == ScmpAction::Notify {
+            return Err(named.error("SCMP_ACT_NOTIFY cannot be used as default action").hint(
+                "the process could not even tell that it has a filter; name the system calls to notify",
+            ));
         }
+        let rules = root.each("syscalls", Rule::parse)?;
+        let notifies = rules.iter().any(|rule| rule.action == ScmpAction::Notify);
+        let listener = Listener::parse(&root, notifies)?;
+        let new_listener = if listener.is_some() { NEW_LISTENER } else { 0 };
         Ok(Self {
-            default: action(&root.require("defaultAction")?, root.get("defaultErrnoRet").as_ref())?,
+            default,
             architectures: root.each("architectures", architecture)?,
-            flags: flags(&root)?,
-            rules: root.each("syscalls", Rule::parse)?,
+            flags: flags(&root, notifies)? | new_listener,
+            listener,
+            rules,
         })
+    }
+}
+
+impl Listener {
+    /// Without a rule that notifies, there is none, whatever the profile says: the runtime spec has it so.
+    fn parse(root: &Node, notifies: bool) -> Result<Option<Self>> {
+        let text = |key: &str| -> Result<Option<String>> {
+            let text = root.get(key).map(|node| node.string().map(ToOwned::to_owned)).transpose()?;
+            Ok(text.filter(|text| !text.is_empty()))
+        };
+        let (path, metadata) = (text("listenerPath")?, text("listenerMetadata")?);
+        if let (None, Some(_), Some(node)) = (&path, &metadata, root.get("listenerMetadata")) {
+            return Err(node.error("is given without listenerPath").hint("there is nobody to send it to"));
+        }
+        match path {
+            _ if !notifies => Ok(None),
+            Some(path) => Ok(Some(Self { path: path.into(), metadata: metadata.unwrap_or_default() })),
+            None => Err(root
+                .error("listenerPath: is missing, and there are rules with SCMP_ACT_NOTIFY")
+                .hint("give the path of the Unix socket that the agent listens on")),
+        }
     }
 }
 
@@ -80,6 +119,11 @@ impl Rule {
             action: action(&node.require("action")?, node.get("errnoRet").as_ref())?,
             conditions: node.each("args", Condition::parse)?,
         };
+        if rule.action == ScmpAction::Notify && rule.names.iter().any(|name| name == "write") {
+            return Err(names
+                .error("SCMP_ACT_NOTIFY cannot be used for the write syscall")
+                .hint("the process itself has to write before the agent can answer for it"));
+        }
         if rule.names.is_empty() { Err(names.error("names no system call")) } else { Ok(rule) }
     }
 }
@@ -124,11 +168,7 @@ fn action(node: &Node, number: Option<&Node>) -> Result<ScmpAction> {
         "SCMP_ACT_TRAP" => ScmpAction::Trap,
         "SCMP_ACT_ALLOW" => ScmpAction::Allow,
         "SCMP_ACT_LOG" => ScmpAction::Log,
-        "SCMP_ACT_NOTIFY" => {
-            return Err(node
-                .error("SCMP_ACT_NOTIFY is not supported yet")
-                .hint("answer with SCMP_ACT_ERRNO"));
-        }
+        "SCMP_ACT_NOTIFY" => ScmpAction::Notify,
         other => return Err(node.error(&format!("unknown action {other:?}"))),
     };
     match number {
@@ -144,9 +184,7 @@ fn architecture(node: &Node) -> Result<ScmpArch> {
 
 /// Without `flags`, SPEC_ALLOW: the store-bypass mitigation costs a program far more than it gives it, which is why
 /// the kernel stopped implying it and other runtimes ask for this too. An empty list means none.
-fn flags(root: &Node) -> Result<u32> {
-    const LOG: u32 = 1 << 1;
-    const SPEC_ALLOW: u32 = 1 << 2;
+fn flags(root: &Node, notifies: bool) -> Result<u32> {
     if root.get("flags").is_none() {
         return Ok(SPEC_ALLOW);
     }
@@ -155,9 +193,11 @@ fn flags(root: &Node) -> Result<u32> {
         "SECCOMP_FILTER_FLAG_TSYNC" => Ok(0),
         "SECCOMP_FILTER_FLAG_LOG" => Ok(LOG),
         "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(SPEC_ALLOW),
+        // The kernel takes it for a filter with a listener only.
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" if notifies => Ok(WAIT_KILLABLE_RECV),
         "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Err(flag
-            .error("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV is not supported yet")
-            .hint("it serves SCMP_ACT_NOTIFY only; leave it out")),
+            .error("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV is given, and no rule has SCMP_ACT_NOTIFY")
+            .hint("it serves notifications only; leave it out")),
         other => Err(flag.error(&format!("unknown flag {other:?}"))),
     })?;
     Ok(bits.into_iter().fold(0, |all, bit| all | bit))

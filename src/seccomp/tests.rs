@@ -237,6 +237,28 @@ fn flags_are_those_of_the_profile_or_spec_allow() {
 }
 
 #[test]
+fn a_listener_is_there_exactly_when_something_is_notified() {
+    let parsed = |rules: &str| {
+        let text = format!(
+            r#"{{"defaultAction": "SCMP_ACT_ALLOW", "flags": [], "listenerPath": "/s", "listenerMetadata": "m", {rules}}}"#
+        );
+        Profile::parse(&text).unwrap()
+    };
+    let none = parsed(r#""syscalls": []"#);
+    assert_eq!((none.flags, none.listener), (0, None));
+    let notifies = parsed(r#""syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_NOTIFY"}]"#);
+    assert_eq!(notifies.flags, 8);
+    assert_eq!(notifies.listener, Some(super::Listener { path: "/s".into(), metadata: "m".into() }));
+    let directory = Scratch::new("listener");
+    let cache = directory.path().join("cache");
+    let text = r#"{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/s",
+        "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_NOTIFY"}]}"#;
+    let miss = filter(&cache, text).unwrap();
+    assert!(miss.listener.is_some());
+    assert_eq!(filter(&cache, text).unwrap(), miss);
+}
+
+#[test]
 fn errors_name_the_field() {
     let rule = |text: &str| {
         format!(r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{{"names": ["read"], {text}}}]}}"#)
@@ -255,7 +277,7 @@ fn errors_name_the_field() {
             r#"linux.seccomp.architectures[0]: unknown architecture "SCMP_ARCH_VAX""#,
         ),
         (root(r#""flags": ["F"]"#), r#"linux.seccomp.flags[0]: unknown flag "F""#),
-        (root(r#""listenerPath": "/run/agent""#), "linux.seccomp.listenerPath: is not supported yet"),
+        (root(r#""listenerMetadata": "m""#), "linux.seccomp.listenerMetadata: is given without listenerPath"),
         (root(r#""syscalls": {}"#), "linux.seccomp.syscalls: is not a list"),
         (root(r#""syscalls": [7]"#), "linux.seccomp.syscalls[0]: is not an object"),
         (
@@ -268,7 +290,7 @@ fn errors_name_the_field() {
         ),
         (
             rule(r#""action": "SCMP_ACT_NOTIFY""#),
-            "linux.seccomp.syscalls[0].action: SCMP_ACT_NOTIFY is not supported yet",
+            "linux.seccomp: listenerPath: is missing, and there are rules with SCMP_ACT_NOTIFY",
         ),
         (
             rule(r#""action": "SCMP_ACT_ERRNO", "errnoRet": 4096"#),

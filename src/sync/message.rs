@@ -16,6 +16,8 @@ pub enum ToInit {
     HooksDone(i32),
     /// The answer to `NeedMaps`: what the command alone may do for a process in another user namespace is done.
     MapsWritten,
+    /// The listener of the filter has been passed on to whoever answers.
+    ListenerTaken,
 }
 
 /// From init to the command.
@@ -25,6 +27,8 @@ pub enum FromInit {
     NeedMaps,
     /// The root file system is made and not yet entered: it is time for the hooks that the command runs.
     RunHooks,
+    /// The filter is loaded, and this descriptor of init's is its listener: until `ListenerTaken`, nobody answers.
+    Listener(i32),
     /// All is set up but the last steps before exec.
     Ready,
     /// The command may end: this process no longer dies with it.
@@ -88,6 +92,7 @@ impl ToInit {
             Self::GoAlong => vec![b'A'],
             Self::HooksDone(pid) => [&b"H"[..], &pid.to_le_bytes()].concat(),
             Self::MapsWritten => vec![b'M'],
+            Self::ListenerTaken => vec![b'T'],
         }
     }
 
@@ -100,6 +105,7 @@ impl ToInit {
                 pid.try_into().map(|pid| Self::HooksDone(i32::from_le_bytes(pid))).map_err(|_| malformed())
             }
             b"M" => Ok(Self::MapsWritten),
+            b"T" => Ok(Self::ListenerTaken),
             _ => Err(malformed()),
         }
     }
@@ -113,6 +119,7 @@ impl FromInit {
             Self::NeedMaps => vec![b'N'],
             Self::Ready => vec![b'R'],
             Self::Detached => vec![b'D'],
+            Self::Listener(number) => [b"L", &number.to_ne_bytes()[..]].concat(),
             Self::Warn(text) => [b"W", cut(text, LARGEST - 1).as_bytes()].concat(),
             Self::Failed(failure) => {
                 let hint = cut(&failure.hint, LARGEST / 4);
@@ -139,6 +146,10 @@ impl FromInit {
             b'H' if rest.is_empty() => Ok(Self::RunHooks),
             b'R' if rest.is_empty() => Ok(Self::Ready),
             b'D' if rest.is_empty() => Ok(Self::Detached),
+            b'L' => match <[u8; 4]>::try_from(rest).map(i32::from_ne_bytes) {
+                Ok(number) if number >= 0 => Ok(Self::Listener(number)),
+                _ => Err(malformed()),
+            },
             b'W' => Ok(Self::Warn(text(rest)?)),
             b'F' => {
                 let (kind, rest) = rest.split_first().ok_or_else(malformed)?;
@@ -174,6 +185,7 @@ mod tests {
             FromInit::RunHooks,
             FromInit::Ready,
             FromInit::Detached,
+            FromInit::Listener(1023),
             FromInit::Warn("w".into()),
             failure(Kind::User),
             failure(Kind::NoProgram),
@@ -182,7 +194,13 @@ mod tests {
         ] {
             assert_eq!(FromInit::decode(&message.encode()).unwrap(), message);
         }
-        for message in [ToInit::Go, ToInit::GoAlong, ToInit::HooksDone(1 << 22), ToInit::MapsWritten] {
+        for message in [
+            ToInit::Go,
+            ToInit::GoAlong,
+            ToInit::HooksDone(1 << 22),
+            ToInit::MapsWritten,
+            ToInit::ListenerTaken,
+        ] {
             assert_eq!(ToInit::decode(&message.encode()).unwrap(), message);
         }
     }
@@ -201,7 +219,8 @@ mod tests {
 
     #[test]
     fn garbage_is_an_error() {
-        for bytes in [&b""[..], b"X", b"R1", b"N1", b"P123", b"F", b"F-no end", b"F?text\0hint", b"W\xff"] {
+        let garbage = [&b""[..], b"X", b"R1", b"N1", b"P123", b"L", b"L123", b"L\xff\xff\xff\xff", b"F"];
+        for bytes in garbage.into_iter().chain([&b"F-no end"[..], b"F?text\0hint", b"W\xff"]) {
             assert!(FromInit::decode(bytes).is_err(), "{bytes:?}");
         }
         for bytes in [&b""[..], b"H", b"H123", b"H12345"] {

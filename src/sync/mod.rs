@@ -10,6 +10,8 @@
 //!    |<----------------- RunHooks      | where there are hooks
 //!    | HooksDone --------------------->|
 //!    |                                 | root, console, identity, executable found
+//!    |<----------------- Listener      | only for a filter that notifies: its descriptor is fetched, and sent to the agent
+//!    | ListenerTaken ----------------->|
 //!    |<----------------- Warn (any number)
 //!    |<----------------- Ready or Failed
 //!    | record, pid file                |

@@ -24,6 +24,14 @@ pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) }).map(drop)
 }
 
+/// pidfd_getfd(2): a copy of a descriptor of another process, close-on-exec (Linux 5.6).
+pub fn get_descriptor(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes integers.
+    let raw = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) })?;
+    // SAFETY: pidfd_getfd returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(int(raw)?) })
+}
+
 /// Waits until the process has ended (it may still be a zombie); false when `timeout` passed first.
 pub fn wait_exit(pidfd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
     super::process::poll_until(pidfd.as_fd(), libc::POLLIN, Instant::now() + timeout)

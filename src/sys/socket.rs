@@ -7,6 +7,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// A connected pair of SEQPACKET sockets, close-on-exec.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -15,8 +16,23 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Connects to the stream socket at `path`. A path over 107 bytes is reached through a descriptor of its directory.
 pub fn connect(path: &Path) -> io::Result<OwnedFd> {
-    let socket =
-        nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    connect_stream(stream()?, path)
+}
+
+/// As [`connect`], for a peer that may neither take connections nor read: waiting for it ends with EAGAIN, now and later.
+pub fn connect_within(path: &Path, patience: Duration) -> io::Result<OwnedFd> {
+    let socket = stream()?;
+    let limit = nix::sys::time::TimeVal::new(i64::try_from(patience.as_secs()).unwrap_or(i64::MAX), 0);
+    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::SendTimeout, &limit)?;
+    connect_stream(socket, path)
+}
+
+fn stream() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    Ok(nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?)
+}
+
+fn connect_stream(socket: OwnedFd, path: &Path) -> io::Result<OwnedFd> {
     if let Ok(address) = UnixAddr::new(path) {
         nix::sys::socket::connect(socket.as_raw_fd(), &address)?;
         return Ok(socket);
@@ -194,14 +210,14 @@ pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Opti
 pub fn send_descriptor(socket: BorrowedFd<'_>, text: &[u8], fd: BorrowedFd<'_>) -> io::Result<()> {
     let fds = [fd.as_raw_fd()];
     let rights = [ControlMessage::ScmRights(&fds)];
-    nix::sys::socket::sendmsg::<()>(
+    let sent = nix::sys::socket::sendmsg::<()>(
         socket.as_raw_fd(),
         &[IoSlice::new(text)],
         &rights,
         MsgFlags::MSG_NOSIGNAL,
         None,
     )?;
-    Ok(())
+    if sent == text.len() { Ok(()) } else { Err(io::Error::other("message was cut")) }
 }
 
 /// Receives one message with exactly one descriptor, close-on-exec; `None` when the other end closed without one.

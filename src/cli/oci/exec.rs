@@ -57,9 +57,9 @@ pub struct ExecArgs {
     /// Pass N descriptors after 0, 1 and 2
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub preserve_fds: u32,
-    /// Put the process into this group below the container's
-    #[arg(long, value_name = "PATH")]
-    pub cgroup: Option<String>,
+    /// Put the process into a group below the container's; with cgroup v1 also for some controllers alone
+    #[arg(long, value_name = "[CONTROLLER[,...]:]PATH")]
+    pub cgroup: Vec<String>,
     /// Do not refuse a container that is frozen
     #[arg(long)]
     pub ignore_paused: bool,
@@ -92,9 +92,6 @@ impl ExecArgs {
             (None, true) => return Err(usage("no command is given")),
             (Some(_), false) => return Err(usage("a command is given both by --process and after ID")),
             _ => {}
-        }
-        if self.cgroup.as_ref().is_some_and(|path| path.contains(':')) {
-            return Err(super::not_supported("--cgroup with a controller").hint("give the path alone"));
         }
         Ok(ExecRequest {
             process: self.process.clone(),

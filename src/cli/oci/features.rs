@@ -6,6 +6,7 @@ use crate::container::attributes::{MEMORY_FLAGS, MEMORY_MODES};
 use crate::container::hooks::Stage;
 use crate::container::mounts::options::names;
 use crate::error::Result;
+use crate::sys::seccomp::{self, LOG, NEW_LISTENER, SPEC_ALLOW, WAIT_KILLABLE_RECV};
 use serde_json::{Value, json};
 
 /// Print as JSON what podrun supports
@@ -32,6 +33,7 @@ const SECCOMP_ACTIONS: &[&str] = &[
     "SCMP_ACT_KILL_PROCESS",
     "SCMP_ACT_KILL_THREAD",
     "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
     "SCMP_ACT_TRACE",
     "SCMP_ACT_TRAP",
 ];
@@ -63,8 +65,14 @@ const SECCOMP_ARCHITECTURES: &[&str] = &[
     "SCMP_ARCH_X86",
     "SCMP_ARCH_X86_64",
 ];
-const SECCOMP_FLAGS: &[&str] =
-    &["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_LOG"];
+/// With the bits that the kernel must know.
+const SECCOMP_FLAGS: &[(&str, u32)] = &[
+    ("SECCOMP_FILTER_FLAG_TSYNC", 0),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", SPEC_ALLOW),
+    ("SECCOMP_FILTER_FLAG_LOG", LOG),
+    // The kernel takes it for a filter with a listener only.
+    ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", WAIT_KILLABLE_RECV | NEW_LISTENER),
+];
 
 fn features() -> Value {
     let mut capabilities: Vec<String> = caps::all().iter().map(ToString::to_string).collect();
@@ -73,6 +81,8 @@ fn features() -> Value {
     if let Ok(version) = libseccomp::ScmpVersion::current() {
         annotations["io.github.seccomp.libseccomp.version"] = version.to_string().into();
     }
+    let supported = SECCOMP_FLAGS.iter().filter(|(_, bits)| seccomp::knows_flags(*bits));
+    let supported: Vec<_> = supported.map(|(name, _)| *name).collect();
     json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": SPEC_VERSION,
@@ -87,8 +97,8 @@ fn features() -> Value {
                 "actions": SECCOMP_ACTIONS,
                 "operators": SECCOMP_OPERATORS,
                 "archs": SECCOMP_ARCHITECTURES,
-                "knownFlags": SECCOMP_FLAGS,
-                "supportedFlags": SECCOMP_FLAGS,
+                "knownFlags": SECCOMP_FLAGS.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+                "supportedFlags": supported,
             },
             "apparmor": {"enabled": true},
             "selinux": {"enabled": true},
@@ -123,9 +133,8 @@ mod tests {
     fn every_seccomp_feature_is_accepted() {
         let check = |profile: Value| crate::seccomp::check(&profile.to_string()).unwrap();
         for action in SECCOMP_ACTIONS {
-            check(
-                json!({"defaultAction": "SCMP_ACT_LOG", "syscalls": [{"names": ["read"], "action": action}]}),
-            );
+            let rule = json!({"names": ["read"], "action": action});
+            check(json!({"defaultAction": "SCMP_ACT_LOG", "listenerPath": "/s", "syscalls": [rule]}));
         }
         for op in SECCOMP_OPERATORS {
             let args = json!([{"index": 0, "value": 1, "valueTwo": 1, "op": op}]);
@@ -133,6 +142,10 @@ mod tests {
             check(json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}));
         }
         check(json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": SECCOMP_ARCHITECTURES}));
-        check(json!({"defaultAction": "SCMP_ACT_ERRNO", "flags": SECCOMP_FLAGS}));
+        let flags: Vec<_> = SECCOMP_FLAGS.iter().map(|(name, _)| *name).collect();
+        let rule = json!({"names": ["read"], "action": "SCMP_ACT_NOTIFY"});
+        check(
+            json!({"defaultAction": "SCMP_ACT_ERRNO", "flags": flags, "listenerPath": "/s", "syscalls": [rule]}),
+        );
     }
 }

@@ -76,11 +76,23 @@ impl CapabilitySets {
         Ok(sets)
     }
 
-    /// Adds capabilities to bounding, permitted and effective, as `exec --cap` does.
-    pub fn add(&mut self, names: &[Capability]) {
+    /// Adds capabilities to bounding, permitted and effective, as `exec --cap` does; never to the inheritable ones, which
+    /// a program could hand on (CVE-2022-29162), and so not to the ambient ones.
+    ///
+    /// # Errors
+    /// For one that this process itself has not got: who asks for it by name wants no less.
+    pub fn add(&mut self, names: &[Capability]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let ours = caps::read(None, CapSet::Permitted).map_err(from_caps)?;
+        if let Some(missing) = names.iter().find(|name| !ours.contains(name)) {
+            return Err(Error::user(format!("cannot add {missing}: podrun itself has not got it")));
+        }
         for set in [&mut self.bounding, &mut self.permitted, &mut self.effective] {
             set.extend(names);
         }
+        Ok(())
     }
 
     /// Drops from the bounding set what is not in ours.

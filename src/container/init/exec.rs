@@ -2,13 +2,14 @@
 
 use super::Init;
 use crate::error::{Context, Error, Kind, Result};
+use crate::sync::message::{FromInit, ToInit};
 use crate::sys::{self, process, seccomp};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::AccessFlags;
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -98,10 +99,30 @@ pub fn close_descriptors(init: &mut Init) -> Result<()> {
     process::close_all_but(3 + init.plan.process.preserved_fds, &kept).context(|| "close_range")
 }
 
-/// Loads the filter, where there is one.
-pub fn load_filter(init: &Init) -> Result<()> {
+/// Loads the filter, where there is one, and waits until its listener has been handed on.
+pub fn load_filter(init: &mut Init) -> Result<()> {
     let Some(filter) = &init.plan.process.seccomp else { return Ok(()) };
-    seccomp::load(&filter.program, filter.flags).context(|| "seccomp (linux.seccomp)")
+    let listener = seccomp::load(&filter.program, filter.flags).context(|| "seccomp (linux.seccomp)");
+    let listener = listener.map_err(|error| match error.errno() {
+        Some(libc::EBUSY) => {
+            error.hint("a filter of podrun's own caller has a listener already: there can be but one")
+        }
+        _ => error,
+    })?;
+    let Some(listener) = listener else { return Ok(()) };
+    // The kernel answers nothing that is to be notified until somebody listens: only write(2) is known not to be.
+    let link = &init.plan.link;
+    link.send(&FromInit::Listener(listener.as_raw_fd())).context(|| "cannot talk to the command")?;
+    loop {
+        match link.receive()? {
+            Some(ToInit::ListenerTaken) => return Ok(()), // this process keeps no copy
+            Some(ToInit::GoAlong) => init.told = Some(ToInit::GoAlong),
+            Some(ToInit::Go | ToInit::HooksDone(_) | ToInit::MapsWritten) => {
+                return Err(Error::new(Kind::Protocol, "the command spoke out of turn"));
+            }
+            None => process::exit_now(1), // the command died, and nobody answers
+        }
+    }
 }
 
 /// Becomes the program.
@@ -110,7 +131,7 @@ pub fn load_filter(init: &Init) -> Result<()> {
 /// When it cannot be executed after all.
 pub fn program(init: &mut Init) -> Result<Infallible> {
     process::reset_signals().context(|| "cannot reset signals")?;
-    if init.plan.process.no_new_privileges {
+    if init.plan.process.no_new_privileges && !init.plan.process.has_listener() {
         // The last thing before exec: the filter need not allow anything else.
         load_filter(init)?;
     }

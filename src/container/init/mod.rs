@@ -86,6 +86,8 @@ pub struct Init {
     root: Option<Root>,
     console: Option<OwnedFd>,
     warnings: Vec<String>,
+    /// The command has said what comes after `Ready`, in advance.
+    told: Option<ToInit>,
 }
 
 type Step = (&'static str, fn(&mut Init) -> Result<()>);
@@ -142,12 +144,14 @@ const STEPS: &[Step] = &[
     ("cannot set no_new_privs", set_no_new_privileges),
     // As the user, in the root, with the rights that the program will have.
     ("cannot find the command", exec::find),
+    // As late as it can be said who listens: at `start` the command that knows the agent is gone.
+    ("cannot load the seccomp filter", load_listened_filter),
 ];
 
 /// Runs the plan. Never returns: the program takes over, or the process ends.
 pub fn main(plan: InitPlan) -> ! {
     report::log_nothing();
-    let mut init = Init { plan, root: None, console: None, warnings: Vec::new() };
+    let mut init = Init { plan, root: None, console: None, warnings: Vec::new(), told: None };
     if let Err(error) = init.prepare() {
         init.fail(&error);
     }
@@ -193,11 +197,15 @@ impl Init {
         // The change of user has cleared it.
         die_with_command()?;
         self.plan.link.send(&FromInit::Ready).context(|| "cannot talk to the command")?;
-        match self.plan.link.receive()? {
+        let told = match self.told.take() {
+            None => self.plan.link.receive()?,
+            told => told,
+        };
+        match told {
             None => process::exit_now(1), // the command died, and nobody knows this process
             Some(ToInit::GoAlong) => return Ok(()),
             Some(ToInit::Go) => {}
-            Some(ToInit::HooksDone(_) | ToInit::MapsWritten) => {
+            Some(ToInit::HooksDone(_) | ToInit::MapsWritten | ToInit::ListenerTaken) => {
                 return Err(Error::new(Kind::Protocol, "the command spoke out of turn"));
             }
         }
@@ -280,6 +288,13 @@ fn load_early_filter(init: &mut Init) -> Result<()> {
         return Ok(());
     }
     exec::load_filter(init)
+}
+
+fn load_listened_filter(init: &mut Init) -> Result<()> {
+    if init.plan.process.no_new_privileges && init.plan.process.has_listener() {
+        return exec::load_filter(init);
+    }
+    Ok(())
 }
 
 fn set_no_new_privileges(init: &mut Init) -> Result<()> {
