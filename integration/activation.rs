@@ -204,9 +204,9 @@ fn run_reaps_orphans_unless_told_not_to(t: &Test) {
             std::fs::read_to_string(bundle.rootfs("pid")).ok()?.trim().parse().ok()
         });
         let parent = eventually("it has a new parent", || {
-            let parent: i32 = proc::status_field(&orphan.to_string(), "PPid")?.parse().ok()?;
+            let parent: i32 = proc::status_field(orphan.to_string(), "PPid")?.parse().ok()?;
             // Its first parent was a shell of the container's.
-            (proc::status_field(&parent.to_string(), "Name")? != "sh").then_some(parent)
+            (proc::status_field(parent.to_string(), "Name")? != "sh").then_some(parent)
         });
         assert_eq!(parent == run.pid(), flag.is_none(), "{flag:?}");
         if flag.is_none() {
