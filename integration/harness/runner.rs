@@ -2,6 +2,7 @@
 
 use super::{Case, body, leaks, machine, proc, sources, warden};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use nix::sys::signal::{SigHandler, Signal};
 use std::collections::BTreeSet;
 use std::io::{Read, Seek, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -36,7 +37,18 @@ pub fn main(cases: &[Case]) -> ExitCode {
     }
 }
 
+/// A shell starts what runs in the background with these ignored; tests send them, as people at terminals do.
+#[allow(unsafe_code, reason = "nix cannot know what a handler does; here there is none")]
+fn heed_the_terminals_signals() {
+    for signal in [Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: the default disposition runs no code of ours.
+        let set = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+        set.expect("a signal that can be heeded");
+    }
+}
+
 fn run(cases: &[Case]) -> ExitCode {
+    heed_the_terminals_signals();
     let (filters, others) = words(std::env::args());
     let mut arguments = Arguments::from_iter(others);
     arguments.test_threads = arguments.test_threads.or(Some(THREADS));
