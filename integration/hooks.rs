@@ -539,6 +539,8 @@ fn container_killed_in_a_hook_ends_start(t: &Test) {
     podrun.run(&["start", "c"]).refused(&["another command is starting it"]);
     podrun.run(&["kill", "c", "KILL"]).ok();
     start.finish().refused(&["its init process died before its program ran"]);
+    // It ends when all of its PID namespace has.
+    podrun.wait_status("c", "stopped");
     podrun.run(&["delete", "c"]).ok();
 }
 
