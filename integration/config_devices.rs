@@ -1,6 +1,8 @@
 //! linux.devices, and what every container finds in /dev, whatever its image has there.
 
+use crate::config_mounts::looking;
 use crate::harness::{Bundle, Case, Test, case, console, facts, runtime::path_text};
+use crate::mount_attacks::without_dev;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use serde_json::{Value, json};
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -17,22 +19,6 @@ pub fn cases() -> Vec<Case> {
         case!(hosts_dev_is_left_as_it_is),
         case!(console_is_made_for_a_terminal_alone),
     ]
-}
-
-#[track_caller]
-fn looking(t: &Test, paths: &[&str]) -> Bundle {
-    let mut args = vec!["/bin/probe", "facts"];
-    args.extend(paths.iter().flat_map(|path| ["--path", *path]));
-    t.bundle().args(&args)
-}
-
-/// Takes away what config.json mounts at /dev and below.
-#[track_caller]
-fn without_dev(bundle: Bundle) -> Bundle {
-    bundle.edit(|config| {
-        let mounts = config["mounts"].as_array_mut().expect("an array");
-        mounts.retain(|mount| !mount["destination"].as_str().is_some_and(|at| at.starts_with("/dev")));
-    })
 }
 
 #[track_caller]

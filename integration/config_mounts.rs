@@ -39,7 +39,7 @@ pub fn cases() -> Vec<Case> {
 
 /// A bundle whose probe looks at paths.
 #[track_caller]
-fn looking(t: &Test, paths: &[&str]) -> Bundle {
+pub fn looking(t: &Test, paths: &[&str]) -> Bundle {
     let mut args = vec!["/bin/probe", "facts"];
     args.extend(paths.iter().flat_map(|path| ["--path", *path]));
     t.bundle().args(&args)

@@ -51,7 +51,7 @@ fn sharing(t: &Test, other: &Bundle) -> Bundle {
 
 /// Takes away what config.json mounts at /dev and below, so that devices are the image's.
 #[track_caller]
-fn without_dev(bundle: Bundle) -> Bundle {
+pub fn without_dev(bundle: Bundle) -> Bundle {
     bundle.edit(|config| {
         let mounts = config["mounts"].as_array_mut().expect("an array");
         mounts.retain(|mount| !mount["destination"].as_str().is_some_and(|at| at.starts_with("/dev")));
