@@ -1,6 +1,10 @@
 //! Two commands on one id at the same time: one success and one clear error, and nothing left behind.
 
 use crate::harness::{Bundle, Case, Outcome, Runtime, Test, case, eventually, machine, note, pods, proc};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// How often each race is run.
@@ -12,6 +16,7 @@ pub fn cases() -> Vec<Case> {
         case!(create_against_delete).seconds(120),
         case!(create_against_plain_delete).seconds(120),
         case!(start_against_start),
+        case!(start_after_a_start_that_was_killed),
         case!(start_against_delete).seconds(120),
         case!(kill_against_delete).seconds(120),
         case!(delete_against_delete),
@@ -127,6 +132,27 @@ fn start_against_start(t: &Test) {
             &["running", "starting", "not created"],
         );
         assert_eq!(podrun.status("c").as_deref(), Some("running"));
+        clean(t, &podrun, "c");
+    }
+}
+
+/// Init was told to go on by a command that is no more, and has not come to it yet: the next `start` finds it created.
+fn start_after_a_start_that_was_killed(t: &Test) {
+    let podrun = t.podrun();
+    for arguments in [["/bin/probe", "sleep", "300"], ["/bin/probe", "exit", "3"]] {
+        podrun.create(&t.bundle().args(&arguments), "c");
+        let init = podrun.pid("c");
+        let signal = |signal| kill(Pid::from_raw(init), signal).expect("to signal init");
+        signal(Signal::SIGSTOP);
+        eventually("init stops", || (proc::state(init) == Some('T')).then_some(()));
+        let path = podrun.root().join("containers/c/exec.fifo");
+        let mut fifo = std::fs::OpenOptions::new().write(true).open(path).expect("the FIFO");
+        fifo.write_all(b"0").expect("to tell init to go on");
+        let start = podrun.cmd(&["start", "c"]).spawn();
+        let told = || podrun::sys::fs::unread_bytes(fifo.as_fd()).expect("the FIFO's size");
+        eventually("start tells it too", || (told() == 2).then_some(()));
+        signal(Signal::SIGCONT);
+        start.finish().ok();
         clean(t, &podrun, "c");
     }
 }

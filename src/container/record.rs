@@ -10,7 +10,7 @@ use crate::model::ids::{ContainerId, PodUid};
 use crate::state::atomic::{self, Durability};
 use crate::state::layout;
 use crate::state::lock::DirectoryLock;
-use crate::state::process::ProcessRef;
+use crate::state::process::{self, ProcessRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::os::unix::fs::OpenOptionsExt;
@@ -264,6 +264,18 @@ pub fn fifo(directory: &Path) -> Result<Option<std::fs::File>> {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENXIO | libc::ENOENT)) => Ok(None),
         Err(error) => Err(error).context(|| format!("cannot open {path:?}")),
     }
+}
+
+/// Whether an init, alive or dead, has become its program. Of one that is gone without a trace nobody ever heard that it
+/// ran.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn has_executed(init: &ProcessRef) -> Result<bool> {
+    if init.state()?.is_none() {
+        return Ok(false);
+    }
+    Ok(process::command_name(init.pid)?.is_some_and(|name| name.as_bytes() != super::init::NAME.to_bytes()))
 }
 
 /// The error for a container that is not there; clients match its words.

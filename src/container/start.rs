@@ -150,7 +150,7 @@ impl Starting {
         let title = || format!("cannot start container {:?}", self.record.id.as_str());
         let patience = self.patience.map_or(FOR_EVER, |hooks| hooks.saturating_add(EXEC_DEADLINE));
         if poll_until(self.as_fd(), 0, Instant::now() + patience.min(FOR_EVER)).context(title)? {
-            left_in(&self.directory, self.as_fd()).context(title)?;
+            left_in(&self.directory, &self.record, self.as_fd()).context(title)?;
             report::debug(|| format!("container {:?} has executed its program", self.record.id.as_str()));
             return Ok(());
         }
@@ -184,9 +184,27 @@ fn not_created(host: &Host, id: &ContainerId) -> Error {
     look().unwrap_or_else(|error| error)
 }
 
+/// Whether init executed its program, rather than ended, when it gave the FIFO up: both close it a moment before they
+/// can be told apart.
+fn became_its_program(record: &Record) -> Result<bool> {
+    let Some(init) = &record.init else { return Ok(false) };
+    loop {
+        // Asked first: what it does then is over by the second question.
+        let alive = init.is_alive()?;
+        if record::has_executed(init)? {
+            return Ok(true);
+        }
+        if !alive {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// What init left in the FIFO, where it stays as long as our end is open: nothing when it executed its program, the
-/// reason when it could not, and what we wrote when it ended before it read that.
-fn left_in(directory: &Path, fifo: BorrowedFd<'_>) -> Result<()> {
+/// reason when it could not, and what we wrote when it ended before it read that, or when a command that was killed had
+/// told it to go on before us.
+fn left_in(directory: &Path, record: &Record, fifo: BorrowedFd<'_>) -> Result<()> {
     // Asked by our own end: a reader, opened without need, would make the container look as if it waited again.
     if crate::sys::fs::unread_bytes(fifo).context(|| "cannot look into the FIFO")? == 0 {
         return Ok(());
@@ -201,6 +219,9 @@ fn left_in(directory: &Path, fifo: BorrowedFd<'_>) -> Result<()> {
     let mut buffer = [0; LARGEST];
     let length = std::fs::File::from(reader).read(&mut buffer).context(|| format!("cannot read {path:?}"))?;
     if &buffer[..length] == GO {
+        if became_its_program(record)? {
+            return Ok(());
+        }
         return Err(Error::new(Kind::Died, "its init process died before its program ran"));
     }
     match FromInit::decode(&buffer[..length])? {

@@ -105,7 +105,8 @@ impl Supervisor {
         let Some(init) = &record.init else { return Ok(false) };
         let status = record.status(directory)?;
         let ran = self.machine.status().container_at(index).is_some_and(|status| status.state.is_running());
-        if status == Status::Stopped && !ran && !has_executed(init)? {
+        // Known, but not yet let go: it dies with the supervisor that made it, or has.
+        if status != Status::Created && !ran && !record::has_executed(init)? {
             return Ok(false);
         }
         let place = self.place(index, restart);
@@ -145,13 +146,4 @@ fn reopen(process: &ProcessRef) -> Result<Option<OwnedFd>> {
     };
     // Only now is the comparison good for the descriptor.
     Ok(process.state()?.map(|_| fd))
-}
-
-/// Whether a dead init had become its program. It died with its supervisor if it had not; and of one that has no
-/// trace left either, nobody ever heard that it ran.
-fn has_executed(process: &ProcessRef) -> Result<bool> {
-    if process.state()?.is_none() {
-        return Ok(false);
-    }
-    Ok(process::command_name(process.pid)?.is_some_and(|name| name != "podrun:init"))
 }

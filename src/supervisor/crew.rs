@@ -11,6 +11,7 @@ use super::output::{self, Output, Place, TheirEnds};
 use super::poll::{Source, Trigger};
 use super::runtime_spec::{self, Built, Facts};
 use crate::cgroup::Cgroup;
+use crate::container::record::{self, Status};
 use crate::container::{
     self, Begin, ConfigSource, CreateRequest, Made, Making, OverlayRoot, PodToJoin, Record, RootSource,
     Runner, Streams,
@@ -265,11 +266,17 @@ impl Supervisor {
                 self.not_started(index, &error);
             }
             Err(error) => self.not_made(index, "CreateContainerError", &error),
-            Ok(made) => {
+            // A supervisor that comes after us must know the container once its program may run, and not before it
+            // outlives us.
+            Ok(made) if at_once => {
                 self.tell(Event::Made { index, container_id: id.to_string(), image_id });
-                // A supervisor that comes after us must know the container once its program runs.
                 self.publish();
                 self.let_go(index, made, at_once);
+            }
+            Ok(made) => {
+                self.let_go(index, made, at_once);
+                self.tell(Event::Made { index, container_id: id.to_string(), image_id });
+                self.publish();
             }
         }
     }
@@ -346,8 +353,15 @@ impl Supervisor {
         let Some(id) = self.members[index].run().map(|run| run.id().clone()) else { return };
         match container::start(&self.host, &id) {
             Ok(()) => self.news.push_back(Event::Started { index }),
+            // A supervisor that was killed had told init to go on before us.
+            Err(_) if self.runs(&id) => self.news.push_back(Event::Started { index }),
             Err(error) => self.not_started(index, &error),
         }
+    }
+
+    fn runs(&self, id: &ContainerId) -> bool {
+        let status = record::load(&self.host, id).and_then(|(directory, record)| record.status(&directory));
+        matches!(status, Ok(Status::Running | Status::Paused))
     }
 
     /// What the manifest asks for of a container; `index` counts init containers, then containers.

@@ -25,7 +25,11 @@ use crate::sync::link::InitEnd;
 use crate::sync::message::{Failure, FromInit, ToInit};
 use crate::sys::{keyring, ns, process};
 use hooks::InitHooks;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
+
+/// What ps calls the process until it has become its program.
+pub const NAME: &CStr = c"podrun:init";
 
 /// All that init needs, owned.
 #[derive(Debug)]
@@ -175,7 +179,7 @@ pub fn main(plan: InitPlan) -> ! {
 
 impl Init {
     fn prepare(&mut self) -> Result<()> {
-        process::set_name(c"podrun:init").context(|| "cannot name the process")?;
+        process::set_name(NAME).context(|| "cannot name the process")?;
         die_with_command()?;
         for (title, step) in STEPS {
             step(self).context(|| *title)?;
