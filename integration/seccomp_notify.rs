@@ -52,9 +52,8 @@ fn agent_answers_for_the_first_process(t: &Test) {
             .set("/process/user", json!({"uid": user, "gid": user}));
         assert_eq!(errno(&podrun.run_bundle(&bundle, "c").ok()), "ENOMEDIUM");
     }
-    let told = agent.told();
-    assert_eq!(told.len(), 4, "one connection a process: {told:?}");
-    assert!(told.iter().all(|told| told.closed && told.asked.len() == 1), "{told:?}");
+    // One connection a process.
+    agent.until(|told| told.len() == 4 && told.iter().all(|told| told.closed && told.asked.len() == 1));
 }
 
 fn agent_answers_for_exec(t: &Test) {
@@ -64,6 +63,7 @@ fn agent_answers_for_exec(t: &Test) {
         let agent = Agent::at(&socket, Manner::Refuse(ENOMEDIUM));
         let bundle = bundle(t, agent.path(), &["swapon"], no_new_privileges);
         podrun.up(&bundle.args(&["/bin/probe", "sleep", "300"]), "c");
+        agent.until(|told| told.len() == 1);
         let file = t.path("pid");
         let mut words = vec!["exec", "--pid-file"];
         let text = path_text(&file);
@@ -118,7 +118,7 @@ fn agent_is_told_the_state_of_the_container(t: &Test) {
         .args(&["/bin/probe", "sleep", "300"])
         .set("/annotations", json!({"a": "b"}));
     podrun.create(&bundle, "c");
-    let told = agent.told().remove(0).state;
+    let told = agent.until(|told| !told.is_empty()).remove(0).state;
     let pid = i64::from(podrun.pid("c"));
     assert_eq!(
         told,
@@ -217,8 +217,9 @@ fn agent_that_hangs_leaves_nothing_behind(t: &Test) {
         // Init cannot even hear that the agent has its listener.
         let bundle = bundle(t, agent.path(), &["read"], no_new_privileges);
         let create = podrun.cmd(&["create", "--bundle", bundle.text(), "c"]).spawn();
-        eventually("the agent has the listener", || (agent.told().len() == number).then_some(()));
-        let pid = agent.told()[number - 1].state["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        let pid = agent.until(|told| told.len() == number)[number - 1].state["pid"]
+            .as_i64()
+            .and_then(|pid| i32::try_from(pid).ok());
         let pid = pid.expect("a pid");
         create.signal(nix::sys::signal::Signal::SIGKILL);
         assert_eq!(create.finish().code(), 137);

@@ -64,6 +64,13 @@ impl Agent {
     pub fn told(&self) -> Vec<Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// Likewise, once it is what was asked for: the agent's threads take their time, which no container waits for.
+    #[track_caller]
+    pub fn until(&self, is: impl Fn(&[Told]) -> bool) -> Vec<Told> {
+        let found = super::within(10, || Some(self.told()).filter(|told| is(told)));
+        found.unwrap_or_else(|| panic!("the agent was told {:?}", self.told()))
+    }
 }
 
 fn attend(peer: &UnixStream, manner: Manner, told: &Mutex<Vec<Told>>) {
