@@ -217,7 +217,7 @@ fn affinity_of_exec_is_as_asked(t: &Test) {
         let strace = ["strace", "-f", "-o", &trace, "-e", calls];
         podrun.cmd(&["exec", "--process", &file, "c"]).under(strace).run().ok();
         let text = std::fs::read_to_string(&trace).expect("a trace");
-        let places = ["[1])", "clone3(", "[0])"].map(|part| text.find(part));
+        let places = ["[1]", "clone3(", "[0]"].map(|part| text.find(part));
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} in {text}");
     }
     podrun.remove("c");
