@@ -94,6 +94,8 @@ pub fn exec(script: &str) -> Value {
 pub fn probe(action: Value) -> Value {
     let mut probe = action;
     (probe["periodSeconds"], probe["failureThreshold"]) = (json!(1), json!(1));
+    // The default is one second, in which a slow machine may not have run a program in a container.
+    probe["timeoutSeconds"] = json!(machine::slowness());
     probe
 }
 
