@@ -23,6 +23,7 @@ pub fn cases() -> Vec<Case> {
         case!(post_start_fails),
         case!(pre_stop_sleep),
         case!(probe_level_grace),
+        case!(restart_all_containers),
         case!(restart_always_and_never),
         case!(restart_on_exitcodes),
         case!(sidecar_startup),
@@ -247,6 +248,27 @@ fn probe_level_grace(t: &Test) {
     until_restarted(&pod, "test", 1);
     assert_eq!(pod.container("test").last_state.map(|last| last.exit_code), Some(137));
     pod.delete();
+}
+
+fn restart_all_containers(t: &Test) {
+    let podrun = with_images_of(t, "restart-all-containers");
+    let pod = Supervised::run(&podrun, "ml-worker", &manifest("restart-all-containers"));
+    let names = ["setup-environment", "watcher-sidecar", "main-application"];
+    until(&pod, "running again", || {
+        let main = pod.container("main-application");
+        main.restart_count == 1 && main.state.is_running()
+    });
+    assert_eq!(names.map(|name| pod.container(name).restart_count), [1; 3]);
+    let last = |name| pod.container(name).last_state.map(|last| last.exit_code);
+    assert_eq!(names.map(last), [Some(0), Some(88), Some(137)]);
+    // The volume stays; nobody was asked to stop.
+    let log =
+        podrun.run(&["pod", "exec", "ml-worker", "-c", "main-application", "--", "cat", "/memory/log"]).ok();
+    assert_eq!(log.stdout, "set up\nrunning\nset up\nrunning\n");
+    let described = podrun.run(&["pod", "describe", "ml-worker"]).ok().stdout;
+    let condition = described.lines().find(|line| line.trim().starts_with("AllContainersRestarting"));
+    assert!(condition.is_some_and(|line| line.contains("False")), "{described}");
+    podrun.run(&["pod", "delete", "ml-worker", "--now"]).ok();
 }
 
 fn restart_always_and_never(t: &Test) {

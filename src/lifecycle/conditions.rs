@@ -4,10 +4,13 @@ use crate::model::status::{Condition, ConditionKind, ContainerState, ContainerSt
 
 /// What a condition is now.
 #[derive(Debug, PartialEq, Eq)]
-struct Finding {
-    met: bool,
-    reason: Option<&'static str>,
-    message: Option<String>,
+pub struct Finding {
+    /// Whether it is met.
+    pub met: bool,
+    /// In one word.
+    pub reason: Option<&'static str>,
+    /// For people.
+    pub message: Option<String>,
 }
 
 impl Finding {
@@ -32,7 +35,8 @@ pub fn refresh(status: &mut PodStatus, sandbox: bool, wall: u64) -> bool {
     changed
 }
 
-fn set(conditions: &mut Vec<Condition>, kind: ConditionKind, finding: Finding, wall: u64) -> bool {
+/// Brings one condition up to date; true if it has changed.
+pub fn set(conditions: &mut Vec<Condition>, kind: ConditionKind, finding: Finding, wall: u64) -> bool {
     let Finding { met, reason, message } = finding;
     let Some(known) = conditions.iter_mut().find(|condition| condition.kind == kind) else {
         let reason = reason.map(str::to_owned);

@@ -208,7 +208,7 @@ impl Machine {
         let container = &mut self.containers[index];
         container.stage = Stage::Running;
         container.run = Some(Run::new(now.monotonic, now.wall));
-        if self.is_ending() || self.containers[index].stale {
+        if self.is_ending() || self.is_restarting_all() || self.containers[index].stale {
             self.runs(index, now);
             self.kill_unwanted(index, now, out);
         } else {
@@ -364,6 +364,9 @@ impl Machine {
         killed: Option<KillCause>,
         now: Now,
     ) -> bool {
+        if self.is_ending() || self.is_restarting_all() {
+            return false;
+        }
         let container = &mut self.containers[index];
         let wanted = match killed {
             Some(cause) if cause.renews() => true,
@@ -372,7 +375,7 @@ impl Machine {
             }
             _ => super::restart::wanted(&container.plan, exit_code),
         };
-        if self.stopping.is_some() || self.finishing || !wanted {
+        if !wanted {
             return false;
         }
         let wait = match killed {
@@ -387,6 +390,9 @@ impl Machine {
             _ => container.backoff.ended(backoff::End::Crash, &self.times, now),
         };
         container.due = Some(wait.due);
+        if super::restart::wants_all(&container.plan, exit_code) {
+            self.restart_all(index, exit_code, now);
+        }
         if wait.delay.is_zero() {
             return true;
         }

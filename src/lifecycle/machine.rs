@@ -228,6 +228,7 @@ impl Machine {
         for index in (0..self.containers.len()).rev() {
             self.go_on_killing(index, now, out);
         }
+        self.go_on_restarting_all(now, out);
         self.move_on(now, out);
         self.ask(now, out);
         let all_absent = self.containers.iter().all(|container| container.stage == Stage::Absent);

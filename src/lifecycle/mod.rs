@@ -22,6 +22,7 @@
 //! stops; none is made again sooner than its back-off allows; nothing is asked of a container that does not run;
 //! [`Action::End`] comes once, as the last action of all, when nothing of any container is left.
 
+mod anew;
 mod backoff;
 mod conditions;
 mod containers;

@@ -29,7 +29,7 @@ impl Machine {
                 (ContainerState::Terminated(end), Role::Init) => end.exit_code == 0,
                 _ => false,
             };
-            if !done || self.is_ending() {
+            if !done || self.is_ending() || self.is_restarting_all() {
                 break;
             }
             self.passed += 1;
@@ -37,27 +37,11 @@ impl Machine {
         }
     }
 
-    /// Begins with the first init container again: the sandbox is another one.
-    pub(super) fn begin_anew(&mut self, now: Now) {
-        if self.is_ending() || self.status.started_at.is_none() {
-            return;
-        }
-        self.passed = 0;
-        for index in 0..self.init_count() {
-            if self.containers[index].plan.role == Role::Sidecar {
-                let status = self.edit(index);
-                (status.started, status.ready) = (false, false); // it is gone, and we have not been told yet
-                self.forget_probes(index);
-            } else if self.end_of(index).is_some() {
-                let reason = self.first_reason();
-                self.wait_for(index, reason, None);
-                self.containers[index].due = Some(now.monotonic);
-            }
-        }
-    }
-
     /// Whether a container that is absent and wanted may be made now.
     pub(super) fn may_make(&self, index: usize) -> bool {
+        if self.is_restarting_all() {
+            return false;
+        }
         let started = self.status.started_at.is_some();
         let role = self.containers[index].plan.role;
         if role == Role::App {
@@ -135,7 +119,7 @@ impl Machine {
 
     /// Stops what is left once the pod is over.
     pub(super) fn finish(&mut self, now: Now, out: &mut Vec<Action>) {
-        if !self.is_ending() && self.is_over() {
+        if !self.is_ending() && !self.is_restarting_all() && self.is_over() {
             self.finishing = true;
             let end = self.grace_end(None, now);
             self.end_all(end, now, out);

@@ -42,6 +42,7 @@ impl Machine {
     pub(super) fn phase(&self, all_absent: bool) -> Phase {
         let phase = match self.phase_of_states() {
             _ if all_absent && self.is_ending() => self.last_phase(),
+            _ if self.is_restarting_all() => Phase::Pending,
             // The pod has failed for a reason of its own.
             Phase::Succeeded if self.status.reason.is_some() => Phase::Failed,
             phase => phase,
@@ -71,7 +72,8 @@ impl Machine {
         if self.finishing && !self.is_initialized() {
             return Phase::Failed;
         }
-        if inits.waiting + inits.running > 0
+        if !self.is_initialized()
+            || inits.waiting + inits.running > 0
             || pending_sidecars > 0 && !apps_began
             || apps.waiting + sidecars.waiting > 0
         {

@@ -210,7 +210,7 @@ impl Machine {
         let Some(status) = self.status.container_at(index) else { return String::new() };
         let (name, plan) = (&status.name, &self.containers[index].plan);
         let why = match cause {
-            KillCause::Stop => return format!("Stopping container {name}"),
+            KillCause::Stop | KillCause::RestartAll => return format!("Stopping container {name}"),
             KillCause::PostStart => return "FailedPostStartHook".to_owned(),
             KillCause::Liveness => "failed liveness probe",
             KillCause::Startup => "failed startup probe",

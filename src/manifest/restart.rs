@@ -3,7 +3,7 @@
 use crate::manifest::field::Field;
 use crate::manifest::pod::{bounded, choice, one_of};
 use crate::manifest::report::Report;
-use crate::model::podspec::{RestartOperator, RestartPolicy, RestartRule};
+use crate::model::podspec::{RestartAction, RestartOperator, RestartPolicy, RestartRule};
 
 /// Kubernetes' bounds.
 const MOST_RULES: usize = 20;
@@ -33,11 +33,9 @@ pub(super) fn build(
 }
 
 fn rule(field: &Field<'_>, report: &mut Report<'_>) -> Option<RestartRule> {
-    let action = field.get("action");
-    let is_restart = one_of(&action, &[("Restart", true), ("RestartAllContainers", false)], report);
-    if is_restart == Some(false) {
-        report.unsupported(&action.path, "RestartAllContainers", None);
-    }
+    let actions =
+        [("Restart", RestartAction::Restart), ("RestartAllContainers", RestartAction::RestartAllContainers)];
+    let action = one_of(&field.get("action"), &actions, report);
     let codes = field.get("exitCodes");
     if !codes.is_set() {
         report.wrong(&codes.path, "Required value: must be specified");
@@ -50,7 +48,8 @@ fn rule(field: &Field<'_>, report: &mut Report<'_>) -> Option<RestartRule> {
         return None;
     }
     let code = |value: &Field<'_>| value.int().and_then(|code| i32::try_from(code).ok());
-    is_restart?.then_some(RestartRule {
+    Some(RestartRule {
+        action: action?,
         operator: operator?,
         values: values.items().iter().filter_map(code).collect(),
     })

@@ -59,15 +59,26 @@ pub enum RestartPolicy {
     Never,
 }
 
-/// One of `restartPolicyRules`, whose action is always `Restart`: an exit code that it matches brings the container back,
-/// whatever its policy.
+/// One of `restartPolicyRules`: an exit code that it matches brings the container back, or all of the pod's, whatever
+/// its policy. The first that matches counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RestartRule {
+    /// What is made again.
+    pub action: RestartAction,
     /// How the exit code is compared.
     pub operator: RestartOperator,
     /// Exit codes, at most 255 of them.
     pub values: Vec<i32>,
+}
+
+/// `action` of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartAction {
+    /// The container.
+    Restart,
+    /// All of the pod's, beginning with the first init container (KEP-5532).
+    RestartAllContainers,
 }
 
 /// `exitCodes.operator`.

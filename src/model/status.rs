@@ -74,6 +74,8 @@ pub enum ConditionKind {
     ContainersReady,
     /// It has a machine to be on.
     PodScheduled,
+    /// All containers go, to begin again (KEP-5532).
+    AllContainersRestarting,
 }
 
 impl ConditionKind {
@@ -85,6 +87,7 @@ impl ConditionKind {
             Self::Ready => "Ready",
             Self::ContainersReady => "ContainersReady",
             Self::PodScheduled => "PodScheduled",
+            Self::AllContainersRestarting => "AllContainersRestarting",
         }
     }
 }
@@ -157,6 +160,8 @@ pub enum KillCause {
     Changed,
     /// Its resources were, for which it has to be made anew.
     Resized,
+    /// All containers of the pod begin again.
+    RestartAll,
 }
 
 impl KillCause {

@@ -1,5 +1,6 @@
 //! Tables of what happens when, and random sequences against what must always hold.
 
+mod anew;
 mod backoff;
 mod hooks;
 mod order;

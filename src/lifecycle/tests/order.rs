@@ -2,7 +2,7 @@
 
 use super::simulation::*;
 use super::*;
-use crate::model::podspec::{RestartOperator, RestartRule};
+use crate::model::podspec::{RestartAction, RestartOperator, RestartRule};
 use crate::model::probe::ProbeKind;
 use crate::model::status::ConditionKind;
 
@@ -185,7 +185,9 @@ fn a_failed_initialization_stops_the_sidecars() {
 
 #[test]
 fn containers_may_have_restart_policies_and_rules_of_their_own() {
-    let rule = |operator, values: &[i32]| vec![RestartRule { operator, values: values.to_vec() }];
+    let rule = |operator, values: &[i32]| {
+        vec![RestartRule { action: RestartAction::Restart, operator, values: values.to_vec() }]
+    };
     for (pod_policy, own, rules, code, again) in [
         (RestartPolicy::Never, Some(RestartPolicy::OnFailure), vec![], 1, true),
         (RestartPolicy::Never, Some(RestartPolicy::OnFailure), vec![], 0, false),
@@ -213,28 +215,6 @@ fn containers_may_have_restart_policies_and_rules_of_their_own() {
     let mut pod = Simulation::started(pod_of(ALWAYS, vec![init], vec![container("app")]));
     pod.exit("init", 1);
     assert_eq!((pod.ended, pod.machine.status().phase), (true, Phase::Failed));
-}
-
-#[test]
-fn another_sandbox_begins_with_the_first_init_container() {
-    let spec = pod_of(ALWAYS, vec![container("init"), sidecar("proxy")], vec![container("app")]);
-    let mut pod = Simulation::started(spec.clone());
-    pod.exit("init", 0);
-    pod.take_log();
-    pod.tell(Event::SandboxChanged);
-    assert_eq!(pod.take_log(), [""; 0], "the old containers go first");
-    pod.exit("proxy", 137);
-    pod.exit("app", 137);
-    assert_eq!(pod.take_log(), ["0 exit proxy", "0 exit app", "0 start init"]);
-    pod.exit("init", 0);
-    assert_eq!(pod.take_log(), ["0 exit init", "0 start proxy", "0 start app"]);
-    // With Never all is over.
-    let mut pod = Simulation::started(PodSpec { restart_policy: RestartPolicy::Never, ..spec });
-    pod.exit("init", 0);
-    pod.take_log();
-    pod.tell(Event::SandboxChanged);
-    pod.exit("app", 137);
-    assert_eq!(pod.take_log(), ["0 exit app", "0 TERM proxy", "0 end"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::simulation::*;
 use super::*;
-use crate::model::podspec::Role;
+use crate::model::podspec::{RestartAction, RestartOperator, RestartRule, Role};
 use crate::model::probe::{HookKind, ProbeKind};
 
 /// xorshift64: enough to be different each time, and the same for the same seed.
@@ -51,6 +51,8 @@ struct World {
     stopped_once: Vec<bool>,
     /// So many ends in a row, and when the last was.
     crashes: Vec<(u32, u64)>,
+    /// So often all containers were restarted.
+    all_restarts: u32,
 }
 
 impl World {
@@ -72,6 +74,7 @@ impl World {
             signaled: vec![false; count],
             stopped_once: vec![false; count],
             crashes: vec![(0, 0); count],
+            all_restarts: 0,
         }
     }
 
@@ -92,7 +95,15 @@ impl World {
             _ => {}
         }
         let what = event.clone();
+        let went = self.restarts_all();
         let actions = self.machine.handle(event, at(self.now));
+        let goes = self.restarts_all();
+        self.all_restarts += u32::from(goes && !went);
+        if went && !goes {
+            self.done.fill(false);
+            // What is done again is not held back by how it ended.
+            self.stopped_once.fill(true);
+        }
         assert!(!self.ended || actions.is_empty(), "{actions:?} after the end");
         self.see_progress();
         for (position, action) in actions.iter().enumerate() {
@@ -104,6 +115,11 @@ impl World {
         if !self.ended {
             self.check_status(&what);
         }
+    }
+
+    fn restarts_all(&self) -> bool {
+        let kind = crate::model::status::ConditionKind::AllContainersRestarting;
+        self.machine.status().condition(kind).is_some_and(|condition| condition.met)
     }
 
     fn see_progress(&mut self) {
@@ -159,6 +175,7 @@ impl World {
         match action {
             Action::Make { index, restart, at_once } => {
                 assert!(!self.stopping, "made while stopping");
+                assert!(!self.restarts_all(), "made while all go");
                 assert_eq!(self.things[index], Thing::Nothing, "made twice after {event:?}");
                 assert_eq!(restart, self.restarts[index].map_or(0, |number| number + 1));
                 self.check_turn(index);
@@ -224,7 +241,10 @@ impl World {
         if status.has_ended() {
             assert!(
                 (0..self.things.len())
-                    .all(|index| !self.is_alive(index) || self.things[index] == Thing::Dead)
+                    .all(|index| !self.is_alive(index) || self.things[index] == Thing::Dead),
+                "{event:?} {:?} {status:?} {:?}",
+                self.things,
+                self.spec
             );
         }
         let ready = status.condition(crate::model::status::ConditionKind::Ready).unwrap().met;
@@ -394,6 +414,11 @@ fn any_pod(dice: &mut Dice) -> PodSpec {
         } else if dice.below(6) == 0 {
             spec.restart_policy = (!is_init).then_some(RestartPolicy::OnFailure);
         }
+        if dice.below(2) == 0 {
+            spec.restart_policy.get_or_insert(RestartPolicy::Never);
+            let (action, operator) = (RestartAction::RestartAllContainers, RestartOperator::In);
+            spec.restart_policy_rules = vec![RestartRule { action, operator, values: vec![1, 143] }];
+        }
         let mut maybe = |delay| probe(delay, 2, 2).filter(|_| dice.below(4) == 0);
         (spec.startup_probe, spec.liveness_probe, spec.readiness_probe) = (maybe(0), maybe(3), maybe(1));
         let mut hook = || match dice.below(6) {
@@ -417,7 +442,7 @@ fn any_pod(dice: &mut Dice) -> PodSpec {
 
 #[test]
 fn whatever_happens_the_invariants_hold() {
-    let mut initialized = 0;
+    let (mut initialized, mut all_restarts) = (0, 0);
     for seed in 1..=2000u64 {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let spec = any_pod(&mut dice);
@@ -428,6 +453,7 @@ fn whatever_happens_the_invariants_hold() {
             world.turn();
         }
         initialized += u32::from(world.restarts[count - 1].is_some());
+        all_restarts += world.all_restarts;
         // Told to stop, every pod comes to its end.
         world.tell(Event::Stop { grace_seconds: 1 });
         for _ in 0..4000 {
@@ -443,4 +469,5 @@ fn whatever_happens_the_invariants_hold() {
         assert_eq!(world.machine.deadline(), None, "seed {seed}");
     }
     assert!(initialized > 500, "many worlds come far: {initialized}");
+    assert!(all_restarts > 200, "many restart as a whole: {all_restarts}");
 }

@@ -254,10 +254,6 @@ const RULES: &[(&str, &str)] = &[
         "[0].action: Unsupported value: \"Stop\": supported values: \"Restart\", \"RestartAllContainers\"",
     ),
     ("{exitCodes: {operator: In}}", "[0].action: Unsupported value: \"\": supported values: \"Restart\","),
-    (
-        "{action: RestartAllContainers, exitCodes: {operator: In}}",
-        "[0].action: RestartAllContainers is not supported yet",
-    ),
     ("{action: Restart}", "[0].exitCodes: Required value: must be specified"),
     (
         "{action: Restart, exitCodes: {operator: Is}}",
@@ -404,21 +400,18 @@ fn lenient(text: &str) -> Manifest {
 #[test]
 fn probes_that_are_not_supported_are_left_out_as_a_whole() {
     let manifest = lenient(&with(
-        "livenessProbe: {httpGet: {port: 443, protocol: h2c}}\nreadinessProbe: {grpc: {port: 1, mode: TLS}}\nlifecycle: {postStart: {httpGet: {port: 443, protocol: h2c}}}\nrestartPolicy: Never\nrestartPolicyRules:\n- {action: RestartAllContainers, exitCodes: {operator: In}}\n- {action: Restart, exitCodes: {operator: In}}",
+        "livenessProbe: {httpGet: {port: 443, protocol: h2c}}\nreadinessProbe: {grpc: {port: 1, mode: TLS}}\nlifecycle: {postStart: {httpGet: {port: 443, protocol: h2c}}}\n",
         "",
     ));
     let container = &manifest.spec.containers[0];
     assert_eq!((&container.liveness_probe, &container.readiness_probe), (&None, &None));
-    assert_eq!((&container.lifecycle.post_start, container.restart_policy_rules.len()), (&None, 1));
+    assert_eq!(container.lifecycle.post_start, None);
     let path = "spec.containers[0]";
     for warning in [
         format!("shop.yaml:9: {path}.livenessProbe.httpGet.protocol: not supported yet, ignored"),
         format!("shop.yaml:9: {path}.livenessProbe: is left out, since not all of it is supported"),
         format!("shop.yaml:10: {path}.readinessProbe: is left out, since not all of it is supported"),
         format!("shop.yaml:11: {path}.lifecycle.postStart: is left out, since not all of it is supported"),
-        format!(
-            "shop.yaml:14: {path}.restartPolicyRules[0].action: RestartAllContainers is not supported yet, ignored"
-        ),
     ] {
         assert!(manifest.warnings.contains(&warning), "{warning}\nis not in {:?}", manifest.warnings);
     }
