@@ -262,9 +262,10 @@ fn restart_all_containers(t: &Test) {
     let last = |name| pod.container(name).last_state.map(|last| last.exit_code);
     assert_eq!(names.map(last), [Some(0), Some(88), Some(137)]);
     // The volume stays; nobody was asked to stop.
-    let log =
-        podrun.run(&["pod", "exec", "ml-worker", "-c", "main-application", "--", "cat", "/memory/log"]).ok();
-    assert_eq!(log.stdout, "set up\nrunning\nset up\nrunning\n");
+    let log = ["pod", "exec", "ml-worker", "-c", "main-application", "--", "cat", "/memory/log"];
+    until(&pod, "begun again in the same volume", || {
+        podrun.run(&log).ok().stdout == "set up\nrunning\nset up\nrunning\n"
+    });
     let described = podrun.run(&["pod", "describe", "ml-worker"]).ok().stdout;
     let condition = described.lines().find(|line| line.trim().starts_with("AllContainersRestarting"));
     assert!(condition.is_some_and(|line| line.contains("False")), "{described}");
