@@ -1,5 +1,6 @@
 //! What config.json says of the process: namespaces, identity, capabilities, limits, environment, descriptors, seccomp.
 
+use crate::harness::command::Cmd;
 use crate::harness::{Case, Test, case, eventually, facts, machine, proc, runtime::path_text, skip};
 use serde_json::{Value, json};
 
@@ -8,6 +9,7 @@ pub fn cases() -> Vec<Case> {
         case!(new_namespaces_are_not_the_hosts),
         case!(namespaces_left_out_are_the_hosts),
         case!(namespaces_are_joined_by_path),
+        case!(mount_namespace_is_joined_by_path),
         case!(init_is_pid_1_of_its_namespace),
         case!(loopback_is_up_in_a_new_network),
         case!(hostname_and_domainname_are_set),
@@ -84,6 +86,34 @@ fn namespaces_are_joined_by_path(t: &Test) {
     assert_ne!(facts::namespace(&facts, "mnt"), proc::namespace(pid, "mnt"));
     assert_ne!(facts["pid"], 1, "the owner is PID 1");
     podrun.remove("owner");
+}
+
+/// As with runc: the root file system and the sources of mounts are looked for there, and the container's root takes the
+/// place of what was the root.
+fn mount_namespace_is_joined_by_path(t: &Test) {
+    let podrun = t.podrun();
+    let mounts = proc::mounts("self").len();
+    let source = t.path("data");
+    std::fs::create_dir(&source).expect("a directory");
+    let script =
+        format!("mount -t tmpfs there {0} && echo there >{0}/file && exec sleep 60", source.display());
+    let owner = Cmd::new(&t.path(""), ["unshare", "--mount", "sh", "-c", &script]).spawn();
+    let pid = owner.pid();
+    eventually("the mount", || proc::mounts(pid).iter().any(|mount| mount.concerns(&source)).then_some(()));
+    let namespace = proc::namespace(pid, "mnt");
+    let path = format!("/proc/{pid}/ns/mnt");
+    let bundle =
+        t.shell("readlink /proc/self/ns/mnt; cat /data/file; ls -d /work /usr/lib; ls /proc/1/root/bin/sh");
+    let joining =
+        bundle.mount("bind", &path_text(&source), "/data", &["bind"]).namespace("mount", Some(&path));
+    let said = podrun.run_bundle(&joining, "c").stdout;
+    assert_eq!(said, format!("mnt:[{namespace}]\nthere\n/proc/1/root/bin/sh\n"));
+    assert_eq!(proc::mounts("self").len(), mounts, "the host's mounts stay");
+    owner.signal(nix::sys::signal::Signal::SIGKILL);
+    let own = t.bundle().namespace("mount", Some("/proc/self/ns/mnt"));
+    podrun.run_bundle(&own, "c").refused(&["linux.namespaces", "podrun's own"]);
+    let both = t.bundle().namespace("mount", Some(&path)).namespace("user", Some("/proc/self/ns/user"));
+    podrun.run_bundle(&both, "c").refused(&["mount namespace together with a user namespace"]);
 }
 
 fn init_is_pid_1_of_its_namespace(t: &Test) {

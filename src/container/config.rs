@@ -275,8 +275,13 @@ fn check_spec(spec: &Spec) -> Result<()> {
     match namespaces.iter().find(|n| n.typ() == LinuxNamespaceType::Mount) {
         None => Err(Error::user("linux.namespaces: there is no mount namespace")
             .hint("add {\"type\": \"mount\"}: a root file system of its own needs one")),
-        Some(mount) if mount.path().is_some() => {
-            Err(Error::user("linux.namespaces: joining a mount namespace by path is not supported"))
+        // Its mounts would be another user namespace's, and the new root's could not be mixed with them.
+        Some(mount)
+            if mount.path().is_some() && namespaces.iter().any(|n| n.typ() == LinuxNamespaceType::User) =>
+        {
+            Err(Error::user(
+                "linux.namespaces: joining a mount namespace together with a user namespace is not supported",
+            ))
         }
         Some(_) => Ok(()),
     }
