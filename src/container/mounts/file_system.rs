@@ -27,8 +27,12 @@ pub fn new_fs(fstype: &CStr, source: Option<&CStr>, parameters: &[String], flags
         set_parameters(&context, parameters)?;
         context.mount(flags.of_new().set)
     })();
-    let made =
-        configured.map_err(|error| complain(context, error, &format!("cannot make a {name} file system")));
+    let made = configured.map_err(|error| {
+        // Kernels that do not say which option they refuse get all of them named.
+        let with =
+            if parameters.is_empty() { String::new() } else { format!(" with {:?}", parameters.join(",")) };
+        complain(context, error, &format!("cannot make a {name} file system{with}"))
+    });
     made.map_err(|error| owner_hint(&name, error, ""))
 }
 
