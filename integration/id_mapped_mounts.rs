@@ -1,6 +1,6 @@
 //! Idmapped mounts: mappings of their own and the container's, with and without a user namespace.
 
-use crate::harness::{Bundle, Case, Test, case, facts, proc, runtime::path_text};
+use crate::harness::{Bundle, Case, Test, case, disk, facts, machine, proc, runtime::path_text};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::{Value, json};
 use std::os::unix::fs::{MetadataExt, chown};
@@ -20,7 +20,8 @@ pub fn cases() -> Vec<Case> {
 
 /// A directory with files of these owners, each named after its owner.
 fn source(t: &Test, owners: &[(u32, u32)]) -> PathBuf {
-    let directory = t.directory("source");
+    disk::mappable(&t.path("disk"));
+    let directory = t.directory("disk/source");
     for (uid, gid) in owners {
         let file = directory.join(format!("{uid}:{gid}"));
         std::fs::write(&file, "").expect("a file");
@@ -127,7 +128,13 @@ fn recursive_maps_reach_mounts_below(t: &Test) {
     let source = source(t, &[(1, 1)]);
     let below = source.join("below");
     std::fs::create_dir(&below).expect("a directory");
-    mount(Some("tmpfs"), &below, Some("tmpfs"), MsFlags::empty(), Some("uid=1,gid=1")).expect("a tmpfs");
+    if machine::maps_ids_of_tmpfs() {
+        mount(Some("tmpfs"), &below, Some("tmpfs"), MsFlags::empty(), Some("uid=1,gid=1")).expect("a tmpfs");
+    } else {
+        let other = t.directory("disk/other");
+        chown(&other, Some(1), Some(1)).expect("an owner");
+        mount(Some(&other), &below, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("a bind mount");
+    }
     let script = "stat -c %u:%g /data/1:1 /data/below";
     let ids = || map(&[(0, 50, 10)]);
     for (options, want) in

@@ -37,11 +37,19 @@ pub fn may_set_clock() -> bool {
     std::env::var_os("PODRUN_VM").is_some()
 }
 
-/// Numbers of a disk, where there is one.
+/// Whether tmpfs can be idmapped: since Linux 6.3.
+pub fn maps_ids_of_tmpfs() -> bool {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = text.split('.').map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(3))
+}
+
+/// Numbers of a disk, where there is one; a loop device comes and goes with somebody's mount.
 pub fn disk() -> Option<(u64, u64)> {
     let entries = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let disk = |path: std::path::PathBuf| {
         let read = |file: &str| std::fs::read_to_string(path.join(file)).ok();
+        (!path.join("loop").exists()).then_some(())?;
         read("size").filter(|size| size.trim() != "0")?;
         let numbers = read("dev")?;
         let (major, minor) = numbers.trim().split_once(':')?;
