@@ -11,6 +11,7 @@ pub fn cases() -> Vec<Case> {
         case!(agent_answers_for_exec),
         case!(agent_answers_after_create_has_ended),
         case!(agent_answers_the_calls_that_podrun_itself_makes),
+        case!(agent_answers_for_hooks_before_the_program),
         case!(agent_is_told_the_state_of_the_container),
         case!(agent_is_not_asked_where_nothing_is_notified),
         case!(listener_is_kept_by_nobody_but_the_agent),
@@ -109,6 +110,21 @@ fn agent_answers_the_calls_that_podrun_itself_makes(t: &Test) {
         podrun.remove("c");
     }
     assert!(agent.told().iter().all(|told| !told.asked.is_empty()), "{:?}", agent.told());
+}
+
+fn agent_answers_for_hooks_before_the_program(t: &Test) {
+    let podrun = t.podrun();
+    for (no_new_privileges, name) in [(true, "with.sock"), (false, "without.sock")] {
+        let agent = Agent::at(&t.path(name), Manner::Refuse(ENOMEDIUM));
+        let hook = json!({"path": "/bin/probe", "args": ["probe", "seccomp-check", "swapon"]});
+        let bundle = bundle(t, agent.path(), &["swapon"], no_new_privileges)
+            .args(&ASK)
+            .push("/hooks/startContainer", hook);
+        assert_eq!(errno(&podrun.run_bundle(&bundle, "c").ok().quietly()), "ENOMEDIUM");
+        let told = agent.told();
+        assert_eq!(told.len(), 1, "the program and its hook have one filter: {told:?}");
+        assert_eq!(told[0].asked.len(), 2, "{told:?}");
+    }
 }
 
 fn agent_is_told_the_state_of_the_container(t: &Test) {

@@ -122,6 +122,11 @@ impl ProcessPlan {
         self.seccomp.is_some() && !self.no_new_privileges || self.has_listener()
     }
 
+    /// Whether the filter is loaded right before the program is executed, after all that init does.
+    pub fn loads_filter_last(&self) -> bool {
+        self.seccomp.is_some() && self.no_new_privileges && !self.has_listener()
+    }
+
     /// Whether the filter has some system calls answered by an agent.
     pub fn has_listener(&self) -> bool {
         self.seccomp.as_ref().is_some_and(|filter| filter.listener.is_some())

@@ -131,7 +131,7 @@ pub fn load_filter(init: &mut Init) -> Result<()> {
 /// When it cannot be executed after all.
 pub fn program(init: &mut Init) -> Result<Infallible> {
     process::reset_signals().context(|| "cannot reset signals")?;
-    if init.plan.process.no_new_privileges && !init.plan.process.has_listener() {
+    if init.plan.process.loads_filter_last() {
         // The last thing before exec: the filter need not allow anything else.
         load_filter(init)?;
     }
