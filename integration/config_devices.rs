@@ -18,6 +18,7 @@ pub fn cases() -> Vec<Case> {
         case!(devices_are_made_in_an_image_without_a_mount_at_dev),
         case!(hosts_dev_is_left_as_it_is),
         case!(console_is_made_for_a_terminal_alone),
+        case!(console_is_made_in_a_read_only_dev),
     ]
 }
 
@@ -161,4 +162,18 @@ fn console_is_made_for_a_terminal_alone(t: &Test) {
         podrun.run(&words).refused(&["/dev/console"]);
         assert_eq!(std::fs::read_to_string(&outside).expect("it"), "untouched");
     }
+}
+
+fn console_is_made_in_a_read_only_dev(t: &Test) {
+    let script = "tty >/dev/console; touch /dev/new 2>&1; exit 4";
+    let bundle = t.shell(script).set("/process/terminal", json!(true)).edit(|config| {
+        let mounts = config["mounts"].as_array_mut().expect("an array");
+        let dev = mounts.iter_mut().find(|mount| mount["destination"] == "/dev").expect("/dev");
+        dev["options"] = json!(["nosuid", "ro", "mode=755"]);
+    });
+    let mut master = console::Terminal::new(40, 100);
+    let out = master.run_inside(t.podrun().cmd(&["run", "--bundle", bundle.text(), "c"]));
+    let seen = master.read_until("Read-only file system");
+    assert!(seen.contains("/dev/"), "{seen}");
+    out.exits(4);
 }

@@ -157,6 +157,7 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         no_pivot: request.no_pivot,
         mounts: plan_mounts(places, spec, &namespaces, cgroup.as_ref(), hierarchies.as_ref())?,
         devices: mounts::devices(linux.devices().as_deref().unwrap_or_default())?,
+        console: terminal,
         masked: absolute("linux.maskedPaths", linux.masked_paths().as_deref())?,
         read_only_paths: absolute("linux.readonlyPaths", linux.readonly_paths().as_deref())?,
         cwd: process.cwd().clone(),

@@ -6,7 +6,7 @@ use crate::sys::fs::{Resolve, open_in};
 use crate::sys::mount::{self, Depth};
 use crate::sys::process::become_stdio;
 use crate::sys::{inherit, pty, socket};
-use nix::sys::stat::{FileStat, Mode, SFlag};
+use nix::sys::stat::FileStat;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -45,14 +45,10 @@ pub fn make(init: &mut Init) -> Result<()> {
     Ok(())
 }
 
-/// Binds the slave over /dev/console, an empty file made for it; never over a link (CVE-2025-52565).
+/// Binds the slave over /dev/console, an empty file that was made for it; never over a link (CVE-2025-52565).
 fn bind_console(root: &super::super::mounts::root::Root, slave: &OwnedFd) -> Result<()> {
     let title = || "cannot bind the terminal to /dev/console";
     let dev = root.find(Path::new("/dev"), Resolve::InRoot).context(title)?;
-    match nix::sys::stat::mknodat(&dev, "console", SFlag::S_IFREG, Mode::from_bits_truncate(0o600), 0) {
-        Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
-        Err(error) => return Err(error).context(title),
-    }
     let target = open_in(dev.as_fd(), c"console", libc::O_PATH, 0, Resolve::NoSymlinks).context(title)?;
     // By the host's procfs: a detached copy needs a path-like source, and the slave is one by its own mount.
     let source = mount::open_tree(slave.as_fd(), c"", Some(Depth::One)).context(title)?;

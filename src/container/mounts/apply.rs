@@ -49,6 +49,9 @@ pub fn prepare(plan: &RootPlan) -> Result<Root> {
         devices::make(&root, &plan.devices, &device_files)?;
         devices::make_links(&root)?;
     }
+    if plan.console {
+        devices::make_console(&root)?;
+    }
     if plan.cwd != Path::new("/") {
         root.target(&plan.cwd, Target::Directory)
             .context(|| format!("cannot make the working directory {:?}", plan.cwd))?;

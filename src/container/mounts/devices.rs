@@ -86,6 +86,16 @@ fn show(node: &OwnedFd, directory: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
     mount::move_mount(node.as_fd(), target.as_fd()).context(|| "cannot bind it")
 }
 
+/// Makes an empty file that a terminal can be bound over: /dev may be read-only by the time that there is one.
+pub fn make_console(root: &Root) -> Result<()> {
+    let title = || "cannot create /dev/console";
+    let dev = root.find(Path::new("/dev"), Resolve::InRoot).context(title)?;
+    match mknodat(&dev, "console", SFlag::S_IFREG, Mode::from_bits_truncate(0o600), 0) {
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        Err(error) => Err(error).context(title),
+    }
+}
+
 /// Makes /dev/fd, stdin, stdout, stderr, core and ptmx.
 pub fn make_links(root: &Root) -> Result<()> {
     const LINKS: [(&str, &str); 6] = [

@@ -31,6 +31,8 @@ pub struct RootPlan {
     pub mounts: Vec<MountPlan>,
     /// Device files to make, unless /dev is bound in from the host.
     pub devices: Vec<Device>,
+    /// Whether a terminal will be bound over /dev/console.
+    pub console: bool,
     /// Paths to hide.
     pub masked: Vec<String>,
     /// Paths to make read-only.
