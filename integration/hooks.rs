@@ -201,7 +201,7 @@ fn create_runtime_hook_sets_the_network_up(t: &Test) {
 
 fn args_and_environment_are_those_given(t: &Test) {
     let podrun = t.podrun();
-    let script = "echo \"$0|$1|$A\"; tr '\\0' '\\n' </proc/self/environ";
+    let script = "echo \"$0|$1|$A\"; /usr/bin/tr '\\0' '\\n' </proc/self/environ";
     for stage in ["prestart", "createRuntime", "createContainer", "poststart", "poststop"] {
         let bundle = t.shell("true");
         let file = path_text(&t.path(stage));
@@ -213,11 +213,15 @@ fn args_and_environment_are_those_given(t: &Test) {
             json!({"path": "/bin/sh", "args": args, "env": ["A=1", "PATH=/bin:/usr/bin"]}),
         );
         let bundle = with_hook(bundle, stage, json!({"path": "/bin/sh", "args": args, "env": []}));
-        let bundle = with_hook(bundle, stage, json!({"path": "/bin/sh", "args": args}));
-        podrun.run_bundle(&bundle, "c").ok().quietly();
+        let bundle = with_hook(bundle, stage, json!({"path": "/bin/sh", "args": args}))
+            .push("/process/env", json!("LD_PRELOAD=/image.so"));
+        let run = podrun.cmd(&["run", "--bundle", bundle.text(), "c"]);
+        // Given none, they have podrun's own: never the program's, which comes with an image.
+        run.only_env(&[("A", "2"), ("CALLER", "yes")]).run().ok().quietly();
         let wrote = std::fs::read_to_string(&file).unwrap();
         assert_eq!(
-            wrote, "zero|one two|1\nA=1\nPATH=/bin:/usr/bin\nzero|one two|\nzero|one two|\n",
+            wrote,
+            "zero|one two|1\nA=1\nPATH=/bin:/usr/bin\nzero|one two|\nzero|one two|2\nA=2\nCALLER=yes\n",
             "{stage}"
         );
     }

@@ -14,10 +14,12 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use std::borrow::Cow;
 use std::convert::Infallible;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 /// Where a hook runs, beyond what it inherits from its runner.
@@ -28,15 +30,22 @@ pub struct Place<'a> {
     /// Its working directory.
     directory: Option<BorrowedFd<'a>>,
     /// Its environment, where it is given none.
-    env: &'a [CString],
+    env: Cow<'a, [CString]>,
     /// A filter that its runner has not loaded yet.
     filter: Option<&'a Filter>,
 }
 
 impl<'a> Place<'a> {
-    /// Where the runner is, with an empty environment.
+    /// Where the runner is, with podrun's own environment, as with runc and crun: many hooks count on PATH or HOME. Never
+    /// with the program's, which an image chooses: LD_PRELOAD there would be code that runs as root of the host
+    /// (CVE-2025-23266).
     pub fn here(alone: SingleThreaded) -> Self {
-        Self { alone, directory: None, env: &[], filter: None }
+        // execve(2) gave none that holds a NUL byte.
+        let pair = |(name, value): (OsString, OsString)| {
+            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+        };
+        let env = Cow::Owned(std::env::vars_os().filter_map(pair).collect());
+        Self { alone, directory: None, env, filter: None }
     }
 
     /// In a directory.
@@ -46,9 +55,8 @@ impl<'a> Place<'a> {
     }
 
     /// As the program that comes next: with its environment, behind its filter.
-    #[must_use]
-    pub fn before_program(self, env: &'a [CString], filter: Option<&'a Filter>) -> Self {
-        Self { env, filter, ..self }
+    pub fn before_program(alone: SingleThreaded, env: &'a [CString], filter: Option<&'a Filter>) -> Self {
+        Self { alone, directory: None, env: Cow::Borrowed(env), filter }
     }
 }
 
@@ -114,7 +122,7 @@ fn become_hook(hook: &Hook, place: &Place<'_>, ends: [BorrowedFd<'_>; 3]) -> io:
     if let Some(filter) = place.filter {
         sys::seccomp::load(&filter.program, filter.flags)?;
     }
-    sys::exec::by_path(&hook.path, &hook.args, hook.env.as_deref().unwrap_or(place.env))
+    sys::exec::by_path(&hook.path, &hook.args, hook.env.as_deref().unwrap_or(&place.env))
 }
 
 /// Waits for the hook's end: its wait status, or `None` when it had to be killed.

@@ -54,7 +54,7 @@ pub fn before_program(init: &mut Init) -> Result<()> {
     let process = &init.plan.process;
     // Where the filter comes last of all, init has not loaded it; what the image has must not run without.
     let filter = process.seccomp.as_ref().filter(|_| process.loads_filter_last());
-    let place = Place::here(hooks.alone).before_program(&process.env, filter);
+    let place = Place::before_program(hooks.alone, &process.env, filter);
     let run = || hooks.hooks.run(Stage::StartContainer, &hooks.state, &place);
     let (Some(fifo), true) = (&init.plan.fifo, hooks.hooks.any(&[Stage::StartContainer])) else {
         return run();
