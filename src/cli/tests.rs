@@ -230,7 +230,7 @@ fn exec_lines() {
                 env: vec!["A=1".into(), "B=2".into()],
                 user: Some(User { uid: 1000, gid: Some(100) }),
                 additional_gids: vec![5, 6],
-                capabilities: vec![caps::Capability::CAP_KILL],
+                capabilities: vec!["kill".into()],
                 cwd: path("/"),
                 no_new_privs: true,
                 cgroup: vec!["x".into()],

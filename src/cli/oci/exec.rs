@@ -4,6 +4,7 @@ use crate::cli::Globals;
 use crate::cli::args::{IdAndWords, User};
 use crate::container::{self, CallerStreams, ExecRequest};
 use crate::error::{Error, Kind, Result};
+use crate::report;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -39,9 +40,9 @@ pub struct ExecArgs {
     /// Directory to start in
     #[arg(long, value_name = "DIR")]
     pub cwd: Option<PathBuf>,
-    /// Add a capability
-    #[arg(short = 'c', long = "cap", value_name = "CAPABILITY", value_parser = capability)]
-    pub capabilities: Vec<caps::Capability>,
+    /// Add a capability; one that is unknown is ignored with a warning, as in config.json
+    #[arg(short = 'c', long = "cap", value_name = "CAPABILITY")]
+    pub capabilities: Vec<String>,
     /// Set no_new_privs
     #[arg(long)]
     pub no_new_privs: bool,
@@ -104,7 +105,7 @@ impl ExecArgs {
             user: self.user.map(|user| (user.uid, user.gid)),
             additional_gids: self.additional_gids.clone(),
             cwd: self.cwd.clone(),
-            caps: self.capabilities.clone(),
+            caps: self.capabilities.iter().filter_map(|name| capability(name)).collect(),
             no_new_privs: self.no_new_privs,
             pid_file: self.pid_file.clone(),
             console_socket: self.console_socket.clone(),
@@ -118,11 +119,15 @@ impl ExecArgs {
     }
 }
 
-/// Reads `CAP_KILL`, or `KILL` in any case.
-fn capability(name: &str) -> Result<caps::Capability> {
+/// Reads `CAP_KILL`, or `KILL` in any case. A caller may know more of them than this kernel or podrun.
+fn capability(name: &str) -> Option<caps::Capability> {
     let upper = name.to_ascii_uppercase();
     let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
-    full.parse().map_err(|_| Error::new(Kind::Usage, format!("unknown capability {name:?}")))
+    let known = full.parse().ok();
+    if known.is_none() {
+        report::warn(&format!("--cap: unknown capability {name:?} is ignored"));
+    }
+    known
 }
 
 /// The runtime spec's `args` are JSON strings: there is no way to say other bytes.
