@@ -205,7 +205,7 @@ fn command_that_is_not_there(t: &Test) {
     let missing_interpreter = t.bundle().with_file("/script", "#!/no/such/shell\n", 0o755).args(&["/script"]);
     // The kernel finds this out: create cannot know, but run must say so.
     let out = podrun.run_bundle(&missing_interpreter, "c");
-    assert!(out.code() != 0 && out.stderr.contains("/script"), "{out:?}");
+    assert!(out.code() != 0 && out.stderr.contains("exec /script: no such file or directory"), "{out:?}");
     podrun.remove("c");
     nothing_exists(&podrun);
 }

@@ -139,9 +139,10 @@ pub fn program(init: &mut Init) -> Result<Infallible> {
     let Some(path) = process.program.as_ref().or_else(|| process.args.first()) else {
         return Err(Error::user("there is no command"));
     };
-    let shown = Path::new(OsStr::from_bytes(path.as_bytes()));
-    blamed(sys::exec::by_path(path, &process.args, &process.env), || format!("cannot execute {shown:?}"))
-        .map_err(|error| match error.errno() {
+    // "exec /the/path: what is wrong" is what people know from other runtimes, and look for.
+    let title = || format!("cannot exec {}", path.to_string_lossy().escape_debug());
+    blamed(sys::exec::by_path(path, &process.args, &process.env), title).map_err(|error| {
+        match error.errno() {
             Some(libc::ENOENT) => error.hint(
                 "the file is there, so its interpreter (#! line or ELF loader) is missing in the image",
             ),
@@ -149,7 +150,8 @@ pub fn program(init: &mut Init) -> Result<Infallible> {
                 error.hint("it is neither a program for this architecture nor a script with a #! line")
             }
             _ => error,
-        })
+        }
+    })
 }
 
 /// The exit code of an init that could not execute its program, as shells have it.
