@@ -114,6 +114,9 @@ fn mount_namespace_is_joined_by_path(t: &Test) {
     podrun.run_bundle(&own, "c").refused(&["linux.namespaces", "podrun's own"]);
     let both = t.bundle().namespace("mount", Some(&path)).namespace("user", Some("/proc/self/ns/user"));
     podrun.run_bundle(&both, "c").refused(&["mount namespace together with a user namespace"]);
+    // An empty path is none.
+    let new = t.bundle().in_user_namespace(100_000, 100_000).namespace("mount", None);
+    podrun.facts(&new.push("/linux/namespaces", json!({"type": "mount", "path": ""})));
 }
 
 fn init_is_pid_1_of_its_namespace(t: &Test) {

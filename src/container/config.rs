@@ -277,7 +277,9 @@ fn check_spec(spec: &Spec) -> Result<()> {
             .hint("add {\"type\": \"mount\"}: a root file system of its own needs one")),
         // Its mounts would be another user namespace's, and the new root's could not be mixed with them.
         Some(mount)
-            if mount.path().is_some() && namespaces.iter().any(|n| n.typ() == LinuxNamespaceType::User) =>
+            // As with the other types, an empty path is none: programs that fill in a struct leave one.
+            if mount.path().as_deref().is_some_and(|path| !path.as_os_str().is_empty())
+                && namespaces.iter().any(|n| n.typ() == LinuxNamespaceType::User) =>
         {
             Err(Error::user(
                 "linux.namespaces: joining a mount namespace together with a user namespace is not supported",
