@@ -359,9 +359,15 @@ impl Supervisor {
         }
     }
 
+    /// Whether a container's program runs; an init that could not execute it may not be dead yet.
     fn runs(&self, id: &ContainerId) -> bool {
-        let status = record::load(&self.host, id).and_then(|(directory, record)| record.status(&directory));
-        matches!(status, Ok(Status::Running | Status::Paused))
+        let look = || -> Result<bool> {
+            let (directory, record) = record::load(&self.host, id)?;
+            let Some(init) = &record.init else { return Ok(false) };
+            let is_up = matches!(record.status(&directory)?, Status::Running | Status::Paused);
+            Ok(is_up && record::has_executed(init)?)
+        };
+        look().unwrap_or(false)
     }
 
     /// What the manifest asks for of a container; `index` counts init containers, then containers.
