@@ -3,7 +3,7 @@
 //! What may differ stands in [`KNOWN`], each with its reason; everything else is a failure.
 
 use crate::harness::{
-    Bundle, Case, Runtime, Test, case, facts, machine, note, proc, runtime::path_text, skip,
+    Bundle, Case, Runtime, Test, case, disk, facts, machine, note, proc, runtime::path_text, skip,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -271,6 +271,7 @@ fn compare(peer: &str, ours: &Seen, theirs: &Seen) -> Vec<String> {
 
 #[track_caller]
 fn agrees_with(t: &Test, peer: &str) {
+    disk::without_flags(t.place());
     let (podrun, other) = (t.podrun(), t.peer(peer));
     let mut differences = Vec::new();
     for (name, change) in VARIANTS {

@@ -4,6 +4,7 @@ use super::machine;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use nix::sys::statvfs::FsFlags;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
@@ -14,6 +15,16 @@ pub fn small_disk(path: &Path, options: &str) {
     std::fs::create_dir_all(path).expect("a directory");
     own_mounts();
     mount(Some("small"), path, Some("tmpfs"), MsFlags::empty(), Some(options)).expect("a small disk");
+}
+
+/// Puts a disk over an empty directory that is mounted with nosuid or nodev, as systemd mounts /tmp: what runtimes make of
+/// such flags of a root file system is a matter of its own.
+#[track_caller]
+pub fn without_flags(path: &Path) {
+    let flags = statfs(path).expect("its file system").flags();
+    if flags.intersects(FsFlags::ST_NOSUID | FsFlags::ST_NODEV) {
+        small_disk(path, "mode=0755");
+    }
 }
 
 #[track_caller]
