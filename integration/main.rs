@@ -12,6 +12,7 @@ mod attributes;
 mod bad_input;
 mod bad_state;
 mod cgroup_groups;
+mod clients;
 mod config_controllers;
 mod config_destinations;
 mod config_devices;
@@ -122,6 +123,7 @@ fn main() -> std::process::ExitCode {
         net_devices::cases(),
         shim::cases(),
         containerd::cases(),
+        clients::cases(),
     ];
     harness::runner::main(&cases.concat())
 }

@@ -101,24 +101,35 @@ setup_build() {
   setup_rust
 }
 
-# What only tests need: the peers, a client, fault injection. Without one of them its tests are skipped, and say so.
+# What only tests need: the peers, clients, fault injection. Without one of them its tests are skipped, and say so.
 setup_tests() {
-  local missing new_containerd=''
+  local missing package new_units=''
   missing=$(
     lacks_command runc runc
     lacks_command crun crun
     lacks_command ctr containerd
+    lacks_command podman podman
+    lacks_command conmon conmon
+    lacks_command dockerd docker.io
+    lacks_command docker docker.io
     lacks_command strace strace
     lacks_command openssl openssl
   )
   [ -n "$missing" ] || return 0
-  case " $missing" in *' containerd '*) new_containerd=yes ;; esac
+  for package in $missing; do
+    case $package in
+      containerd) new_units+=' containerd.service' ;;
+      docker.io) new_units+=' docker.service docker.socket' ;;
+      podman) new_units+=' podman.service podman.socket podman-restart.service podman-auto-update.timer' ;;
+    esac
+  done
   # shellcheck disable=SC2086 # a list of words
   if ! apt_install $missing; then
     say "could not install: $missing(tests that need them are skipped)"
-  elif [ -n "$new_containerd" ] && [ -d /run/systemd/system ]; then
-    # It was not here before, so it shall not run after the next boot either.
-    systemctl disable --quiet containerd.service || say 'could not disable containerd.service, which came with its package'
+  elif [ -n "$new_units" ] && [ -d /run/systemd/system ]; then
+    # They were not here before, so they shall not run after the next boot either.
+    # shellcheck disable=SC2086 # a list of words
+    systemctl disable --quiet $new_units || say "could not disable what came with the packages:$new_units"
   fi
 }
 
