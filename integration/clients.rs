@@ -8,7 +8,7 @@ use crate::harness::{
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::PathBuf;
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -59,7 +59,7 @@ fn refuse_emulation() {
 const OBEDIENT: &str = "trap 'exit 3' TERM; echo started; while :; do sleep 0.05; done";
 
 struct Podman {
-    place: std::path::PathBuf,
+    place: PathBuf,
     /// Holds the mount namespace.
     holder: Running,
     /// Words before the command.
@@ -86,12 +86,15 @@ impl Podman {
             "[containers]\ndefault_ulimits = [\"nofile=20000:20000\", \"nproc=30000:30000\"]\n\
              log_driver = \"k8s-file\"\n[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n\
              lock_type = \"file\"\nruntime = \"podrun\"\nruntime_supports_json = [\"podrun\"]\n\
-             [engine.runtimes]\npodrun = [\"{}\"]\n",
-            path_text(&script)
+             [engine.runtimes]\npodrun = [\"{}\"]\n[network]\nnetwork_config_dir = \"{}\"\n",
+            path_text(&script),
+            path_text(&t.directory("pm-networks"))
         );
         let config = path_text(&t.file("containers.conf", config));
         let words = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
-        let script = "mount -t tmpfs none /run && echo ready && exec sleep 600";
+        // It notes where it has seen layers in /var/lib, whatever --root says.
+        let script =
+            "mount -t tmpfs none /run && mount -t tmpfs none /var/lib && echo ready && exec sleep 600";
         let holder = Cmd::new(t.place(), words.into_iter().chain([script]).collect::<Vec<_>>()).spawn();
         assert!(
             within(10, || holder.stdout().contains("ready").then_some(())).is_some(),
@@ -101,6 +104,7 @@ impl Podman {
         let pid = holder.pid().to_string();
         let mut globals: Vec<String> = ["nsenter", "-m", "-t", &pid, "env"].map(str::to_owned).into();
         globals.push(format!("CONTAINERS_CONF={config}"));
+        globals.push(format!("TMPDIR={}", path_text(&t.directory("pm-scratch"))));
         globals.push("podman".to_owned());
         for (flag, name) in [("--root", "pm-root"), ("--runroot", "pm-run"), ("--tmpdir", "pm-tmp")] {
             globals.extend([flag.to_owned(), path_text(&t.directory(name))]);
@@ -148,6 +152,11 @@ fn podman_runs_containers(t: &Test) {
     podman.container(&["--rm"], &["/etc"]).exits(126).says(&["is a directory"]);
     let terminal = podman.container(&["--rm", "-t"], &["tty"]).ok();
     assert_eq!(terminal.stdout.trim_end(), "/dev/pts/0");
+    // What it lays over /etc begins as a copy of what is below.
+    let script = "test ! -w / && test -s /etc/passwd && touch /etc/x /tmp/x && ls /tmp";
+    let read_only =
+        podman.container(&["--rm", "--read-only", "--tmpfs", "/etc"], &["/bin/sh", "-c", script]).ok();
+    assert_eq!(read_only.stdout, "x\n");
 
     podman
         .container(&["-d", "--name", "one", "--health-cmd", "test -e /bin/sh"], &["/bin/sh", "-c", OBEDIENT])
@@ -203,7 +212,7 @@ fn podman_runs_pods_and_hooks(t: &Test) {
 }
 
 struct Docker {
-    place: std::path::PathBuf,
+    place: PathBuf,
     daemon: Running,
     socket: String,
 }
@@ -228,9 +237,10 @@ impl Docker {
         let socket = format!("unix://{}", path_text(&t.path("docker.sock")));
         let (data, exec, pid) = ("dk-data", "dk-exec", path_text(&t.path("docker.pid")));
         let [data, exec] = [data, exec].map(|name| path_text(&t.directory(name)));
-        // A network namespace of its own: what it does to iptables is done there.
+        // A network namespace of its own: what it does to iptables is done there. It writes a key to /etc/docker.
         let script = format!(
-            "mount -t tmpfs none /run && ip link set lo up && exec dockerd --config-file {config} --data-root {data} \
+            "mount -t tmpfs none /run && if [ -d /etc/docker ]; then mount -t tmpfs none /etc/docker; fi && \
+             ip link set lo up && exec dockerd --config-file {config} --data-root {data} \
              --exec-root {exec} --pidfile {pid} -H {socket} --oom-score-adjust 0"
         );
         let words = ["unshare", "-n", "-m", "--propagation", "private", "sh", "-c", &script];
@@ -312,6 +322,5 @@ fn docker_bridges_containers_by_its_prestart_hook(t: &Test) {
         "a published port leads to the container"
     );
     docker.run(&["rm", "-f", "web"]).ok();
-    assert!(Path::new(&path_text(&t.path("docker.pid"))).exists());
     docker.stop();
 }
