@@ -1,17 +1,22 @@
-//! Real clients beside containerd: Podman with conmon, and dockerd, started privately, with podrun as their runtime.
-//! They have mount namespaces of their own, with a /run of their own, and dockerd a network namespace for its bridge.
+//! Real clients beside containerd: conmon, Podman and dockerd, started privately, with podrun as their runtime.
+//! Nothing of theirs touches the machine or a daemon that runs there: see `harness::apart`; dockerd has a network
+//! namespace for its bridge and its firewall rules as well.
 
 use crate::harness::command::{Cmd, Outcome, Running};
 use crate::harness::{
-    Case, Test, bundle::Rootfs, case, cgroups, machine, pods, runtime::path_text, skip, within,
+    Case, Test, apart, bundle::Rootfs, case, cgroups, eventually, machine, pods, runtime::path_text, skip,
+    within,
 };
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 pub fn cases() -> Vec<Case> {
     vec![
+        case!(conmon_runs_and_execs_for_crio).seconds(60),
+        case!(conmon_tells_why_a_container_does_not_start).seconds(60),
         case!(podman_runs_containers).exclusive().seconds(180),
         case!(podman_runs_pods_and_hooks).exclusive().seconds(180),
         case!(docker_runs_containers).exclusive().seconds(240),
@@ -48,21 +53,119 @@ fn remove_client_groups() {
     }
 }
 
-/// Their daemons' own time-outs are those of real machines.
+/// The clients have time-outs of their own, which are those of real machines.
 fn refuse_emulation() {
-    if machine::slowness() > 1 {
-        skip("the machine is emulated, and too slow for the clients");
+    if machine::is_emulated() {
+        skip("the machine is emulated, and too slow for the time-outs of clients");
     }
 }
 
 /// A program that stops when it is asked to, with code 3.
 const OBEDIENT: &str = "trap 'exit 3' TERM; echo started; while :; do sleep 0.05; done";
 
+/// conmon as CRI-O starts it: it watches over one process, and tells of it by files.
+struct Conmon<'a> {
+    t: &'a Test,
+    /// Begins the names of its files.
+    name: &'a str,
+}
+
+impl Conmon<'_> {
+    /// Has it make the container `c` of a bundle, or a process in it; what it then writes to its caller.
+    #[track_caller]
+    fn run(&self, flags: &[&str]) -> Value {
+        if !machine::has_package("conmon") {
+            skip("conmon is not installed");
+        }
+        let podrun = self.t.podrun();
+        let file = |kind: &str| path_text(&self.t.path(&format!("{}.{kind}", self.name)));
+        let script = "answer=$1; shift; exec 3>$answer; export _OCI_SYNCPIPE=3; exec conmon \"$@\"";
+        let mut words = ["sh", "-c", script, "sh", &file("answer")].map(str::to_owned).to_vec();
+        let root = format!("--root={}", path_text(&podrun.root()));
+        let data = format!("--data-root={}", path_text(&podrun.data_root()));
+        for (flag, value) in [
+            ("--cid", "c"),
+            ("--name", "k8s_c"),
+            ("--cuuid", self.name),
+            ("--runtime", &path_text(podrun.binary())),
+            ("--runtime-arg", &root),
+            ("--runtime-arg", &data),
+            ("--log-path", &file("log")),
+            ("--log-level", "info"),
+            ("--container-pidfile", &file("pid")),
+            ("--socket-dir-path", &path_text(&self.t.directory("sockets"))),
+        ] {
+            words.extend([flag.to_owned(), value.to_owned()]);
+        }
+        words.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        Cmd::new(self.t.place(), words).run();
+        eventually("conmon answers", || {
+            let text = std::fs::read_to_string(self.t.path(&format!("{}.answer", self.name))).ok()?;
+            serde_json::from_str(&text).ok()
+        })
+    }
+
+    #[track_caller]
+    fn wait_log(&self, texts: &[&str]) {
+        eventually(&format!("{texts:?} are in the log"), || {
+            let text = std::fs::read_to_string(self.t.path(&format!("{}.log", self.name))).ok()?;
+            texts.iter().all(|wanted| text.contains(wanted)).then_some(())
+        });
+    }
+}
+
+fn conmon_runs_and_execs_for_crio(t: &Test) {
+    let bundle = t.shell(&format!("echo to stderr >&2; {OBEDIENT}"));
+    let init = Conmon { t, name: "init" };
+    let exits = path_text(&t.directory("exits"));
+    let pid = init.run(&["--bundle", bundle.text(), "--exit-dir", &exits])["pid"].as_i64();
+    assert_eq!(pid, Some(t.podrun().pid("c").into()), "the pid that conmon read from the pid file");
+    t.podrun().run(&["start", "c"]).ok();
+    init.wait_log(&[" stdout F started\n", " stderr F to stderr\n"]);
+
+    let process = |name: &str, args: &[&str]| {
+        let mut spec = bundle.config()["process"].clone();
+        spec["args"] = json!(args);
+        path_text(&t.file(name, spec.to_string()))
+    };
+    let spec = process("good.json", &["/bin/sh", "-c", "echo in exec; exit 4"]);
+    let exec = Conmon { t, name: "exec" };
+    let answer = exec.run(&["--exec", "--exec-process-spec", &spec]);
+    assert_eq!(answer, json!({"exit_code": 4}));
+    exec.wait_log(&[" stdout F in exec\n"]);
+    let spec = process("terminal.json", &["/bin/sh", "-c", "tty; exit 5"]);
+    let exec = Conmon { t, name: "terminal" };
+    let answer = exec.run(&["--exec", "--exec-process-spec", &spec, "--terminal"]);
+    assert_eq!(answer, json!({"exit_code": 5}));
+    exec.wait_log(&[" stdout F /dev/pts/0"]);
+    let spec = process("bad.json", &["/no/such"]);
+    let answer = Conmon { t, name: "bad" }.run(&["--exec", "--exec-process-spec", &spec]);
+    let message = answer["message"].as_str().unwrap_or_default();
+    assert!(answer["exit_code"] == -1 && message.contains("no such file or directory"), "{answer}");
+
+    t.podrun().run(&["kill", "c", "TERM"]).ok();
+    let exit = t.path("exits/c");
+    let code = eventually("there is an exit file", || {
+        std::fs::read_to_string(&exit).ok().filter(|text| !text.is_empty())
+    });
+    assert_eq!(code, "3");
+    t.podrun().wait_status("c", "stopped");
+    t.podrun().run(&["delete", "c"]).ok();
+}
+
+fn conmon_tells_why_a_container_does_not_start(t: &Test) {
+    let bundle = t.bundle().args(&["/no/such"]);
+    let answer = Conmon { t, name: "init" }.run(&["--bundle", bundle.text()]);
+    let message = answer["message"].as_str().unwrap_or_default();
+    assert!(message.contains("no such file or directory"), "{answer}");
+    assert_eq!(t.podrun().ids(), Vec::<String>::new());
+}
+
 struct Podman {
     place: PathBuf,
     /// Holds the mount namespace.
     holder: Running,
-    /// Words before the command.
+    /// Variables, the program and its flags.
     globals: Vec<String>,
 }
 
@@ -91,21 +194,13 @@ impl Podman {
             path_text(&t.directory("pm-networks"))
         );
         let config = path_text(&t.file("containers.conf", config));
-        let words = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
-        // It notes where it has seen layers in /var/lib, whatever --root says.
-        let script =
-            "mount -t tmpfs none /run && mount -t tmpfs none /var/lib && echo ready && exec sleep 600";
-        let holder = Cmd::new(t.place(), words.into_iter().chain([script]).collect::<Vec<_>>()).spawn();
+        let holder = apart::command(t.place(), &[], "echo ready; exec sleep 600").spawn();
         assert!(
             within(10, || holder.stdout().contains("ready").then_some(())).is_some(),
             "{}",
             holder.stderr()
         );
-        let pid = holder.pid().to_string();
-        let mut globals: Vec<String> = ["nsenter", "-m", "-t", &pid, "env"].map(str::to_owned).into();
-        globals.push(format!("CONTAINERS_CONF={config}"));
-        globals.push(format!("TMPDIR={}", path_text(&t.directory("pm-scratch"))));
-        globals.push("podman".to_owned());
+        let mut globals: Vec<String> = vec![format!("CONTAINERS_CONF={config}"), "podman".to_owned()];
         for (flag, name) in [("--root", "pm-root"), ("--runroot", "pm-run"), ("--tmpdir", "pm-tmp")] {
             globals.extend([flag.to_owned(), path_text(&t.directory(name))]);
         }
@@ -118,7 +213,8 @@ impl Podman {
     #[track_caller]
     fn run(&self, words: &[&str]) -> Outcome {
         let all = self.globals.iter().cloned().chain(words.iter().map(|word| (*word).to_owned()));
-        Cmd::new(&self.place, all.collect::<Vec<_>>()).seconds(60).run()
+        let all = apart::inside(&self.place, &self.holder).into_iter().chain(all.map(OsString::from));
+        Cmd::new(&self.place, all).seconds(60).run()
     }
 
     /// A container without a network, in the test's groups.
@@ -153,7 +249,7 @@ fn podman_runs_containers(t: &Test) {
     let terminal = podman.container(&["--rm", "-t"], &["tty"]).ok();
     assert_eq!(terminal.stdout.trim_end(), "/dev/pts/0");
     // What it lays over /etc begins as a copy of what is below.
-    let script = "test ! -w / && test -s /etc/passwd && touch /etc/x /tmp/x && ls /tmp";
+    let script = "! touch /x 2>/dev/null && test -s /etc/passwd && touch /etc/x /tmp/x && ls /tmp";
     let read_only =
         podman.container(&["--rm", "--read-only", "--tmpfs", "/etc"], &["/bin/sh", "-c", script]).ok();
     assert_eq!(read_only.stdout, "x\n");
@@ -237,14 +333,12 @@ impl Docker {
         let socket = format!("unix://{}", path_text(&t.path("docker.sock")));
         let (data, exec, pid) = ("dk-data", "dk-exec", path_text(&t.path("docker.pid")));
         let [data, exec] = [data, exec].map(|name| path_text(&t.directory(name)));
-        // A network namespace of its own: what it does to iptables is done there. It writes a key to /etc/docker.
+        // A network namespace of its own: what it does to iptables is done there.
         let script = format!(
-            "mount -t tmpfs none /run && if [ -d /etc/docker ]; then mount -t tmpfs none /etc/docker; fi && \
-             ip link set lo up && exec dockerd --config-file {config} --data-root {data} \
-             --exec-root {exec} --pidfile {pid} -H {socket} --oom-score-adjust 0"
+            "ip link set lo up; exec dockerd --config-file {config} --data-root {data} --exec-root {exec} \
+             --pidfile {pid} -H {socket} --oom-score-adjust 0"
         );
-        let words = ["unshare", "-n", "-m", "--propagation", "private", "sh", "-c", &script];
-        let daemon = Cmd::new(t.place(), words.map(str::to_owned)).seconds(60).spawn();
+        let daemon = apart::command(t.place(), &["-n"], &script).seconds(60).spawn();
         let docker = Self { place: t.place().to_owned(), daemon, socket };
         let up = within(40, || docker.run(&["version"]).status.success().then_some(()));
         assert!(up.is_some(), "dockerd does not answer: {}", docker.daemon.stderr());
@@ -255,7 +349,8 @@ impl Docker {
     #[track_caller]
     fn run(&self, words: &[&str]) -> Outcome {
         let all = ["docker", "-H", &self.socket].into_iter().chain(words.iter().copied());
-        Cmd::new(&self.place, all.map(str::to_owned).collect::<Vec<_>>()).seconds(60).run()
+        let all = apart::inside(&self.place, &self.daemon).into_iter().chain(all.map(OsString::from));
+        Cmd::new(&self.place, all).seconds(60).run()
     }
 
     #[track_caller]
@@ -275,7 +370,7 @@ fn docker_runs_containers(t: &Test) {
     rm(&["/etc"]).exits(126).says(&["is a directory"]);
     let words =
         ["run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "it:latest", "/bin/sh", "-c"];
-    let script = "touch /x 2>/dev/null || touch /tmp/x && ls /tmp";
+    let script = "! touch /x 2>/dev/null && touch /tmp/x && ls /tmp";
     assert_eq!(docker.run(&words.into_iter().chain([script]).collect::<Vec<_>>()).ok().stdout, "x\n");
 
     let words = ["run", "-d", "--network", "none", "--name", "two", "it:latest", "/bin/sh", "-c", OBEDIENT];

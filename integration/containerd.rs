@@ -1,8 +1,9 @@
 //! A real client: Debian's containerd, started privately, with podrun as its runtime.
 
 use crate::harness::command::Cmd;
-use crate::harness::{Case, Test, case, machine, pods, proc, runtime, skip, within};
+use crate::harness::{Case, Test, apart, case, machine, pods, proc, runtime, skip, within};
 use nix::sys::signal::Signal;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub fn cases() -> Vec<Case> {
@@ -31,8 +32,8 @@ impl Daemon {
              [grpc]\naddress = \"{address}\"\n[ttrpc]\naddress = \"{address}.ttrpc\"\n[debug]\nlevel = \"warn\"\n"
         );
         let file = t.file("config.toml", config);
-        let words = ["containerd", "--config", &runtime::path_text(&file)].map(str::to_owned);
-        let process = Cmd::new(t.place(), words).seconds(60).spawn();
+        let script = format!("exec containerd --config {}", runtime::path_text(&file));
+        let process = apart::command(t.place(), &[], &script).seconds(60).spawn();
         let daemon = Self { address, process, place: t.place().to_owned() };
         let up = within(20, || daemon.ctr(&["version"]).run().status.success().then_some(()));
         assert!(up.is_some(), "containerd does not answer: {}", daemon.process.stderr());
@@ -42,7 +43,8 @@ impl Daemon {
     fn ctr(&self, words: &[&str]) -> Cmd {
         let all =
             ["ctr", "--address", &self.address, "--namespace", "it"].into_iter().chain(words.iter().copied());
-        Cmd::new(&self.place, all.map(str::to_owned).collect::<Vec<_>>()).seconds(60)
+        let all = apart::inside(&self.place, &self.process).into_iter().chain(all.map(OsString::from));
+        Cmd::new(&self.place, all).seconds(60)
     }
 
     /// Runs a container with podrun in the foreground, or detached.

@@ -44,6 +44,11 @@ pub fn maps_ids_of_tmpfs() -> bool {
     (numbers.next(), numbers.next()) >= (Some(6), Some(3))
 }
 
+/// Whether the processor is one that `scripts/vm` has in software alone.
+pub fn is_emulated() -> bool {
+    std::env::var("PODRUN_VM").is_ok_and(|acceleration| acceleration == "tcg")
+}
+
 /// Numbers of a disk, where there is one; a loop device comes and goes with somebody's mount.
 pub fn disk() -> Option<(u64, u64)> {
     let entries = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
@@ -72,7 +77,8 @@ pub fn conditions() -> Vec<(&'static str, bool)> {
         ("shared-clock", !may_set_clock()),
         ("no-disk", disk().is_none()),
         ("no-containerd", !has_package("containerd") || !has_package("ctr")),
-        ("emulated", slowness() > 1),
+        ("emulated", is_emulated()),
+        ("no-conmon", !has_package("conmon")),
         ("no-podman", !has_package("podman") || !has_package("conmon")),
         ("no-docker", !["dockerd", "docker", "containerd"].into_iter().all(has_package)),
         ("no-strace", !has_package("strace")),

@@ -6,6 +6,7 @@
 //! Whatever the body does (panic, crash, hang) the warden is there to name what leaked and to remove it.
 
 pub mod agent;
+pub mod apart;
 pub mod archives;
 pub mod body;
 pub mod bundle;
