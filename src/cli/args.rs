@@ -75,7 +75,8 @@ impl FromStr for User {
     }
 }
 
-/// Reads memory sizes as runc's flags take them: bytes, with binary suffixes (`512m`, `1GiB`), or -1 for no limit.
+/// Reads memory sizes as runc's flags take them, which is as docker's go-units does: a number, which may have a
+/// fraction, and a binary suffix in whatever case (`512m`, `1.5 GiB`); a part of a byte counts for nothing. -1 is no limit.
 ///
 /// # Errors
 /// When the text is no size, or does not fit 63 bits.
@@ -83,11 +84,23 @@ pub fn memory_size(text: &str) -> Result<i64> {
     if text == "-1" {
         return Ok(-1);
     }
-    let refuse =
-        || usage(format!("{text:?} is no size")).hint("write it in bytes or like 512m, or -1 for none");
+    size(text).ok_or_else(|| {
+        usage(format!("{text:?} is no size")).hint("write it in bytes or like 512m or 1.5GiB, or -1 for none")
+    })
+}
+
+fn size(text: &str) -> Option<i64> {
+    /// Digits that a number may have: more than 64 bits hold, and few enough for the arithmetic.
+    const DIGITS: usize = 20;
     let lower = text.to_ascii_lowercase();
-    let split = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
-    let (digits, suffix) = lower.split_at(split);
+    let split = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+    let (number, suffix) = lower.split_at(split);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.len() > DIGITS {
+        return None;
+    }
+    let suffix = suffix.strip_prefix(' ').unwrap_or(suffix);
     let shift = match suffix.strip_suffix('b').unwrap_or(suffix) {
         "" => 0,
         "k" | "ki" => 10,
@@ -95,9 +108,11 @@ pub fn memory_size(text: &str) -> Result<i64> {
         "g" | "gi" => 30,
         "t" | "ti" => 40,
         "p" | "pi" => 50,
-        _ => return Err(refuse()),
+        _ => return None,
     };
-    digits.parse::<i64>().ok().and_then(|n| n.checked_mul(1 << shift)).ok_or_else(refuse)
+    let scaled = digits.parse::<u128>().ok()?.checked_mul(1 << shift)?;
+    let places = u32::try_from(fraction.len()).ok()?;
+    i64::try_from(scaled / 10_u128.checked_pow(places)?).ok()
 }
 
 /// Reads a span of time such as `500ms`, `5s`, `1.5m` or `1h30m`.
@@ -254,12 +269,46 @@ mod tests {
 
     #[test]
     fn memory_sizes() {
-        let table =
-            [("0", 0), ("-1", -1), ("4096", 4096), ("64m", 64 << 20), ("1GiB", 1 << 30), ("2KB", 2048)];
+        let table = [
+            ("0", 0),
+            ("-1", -1),
+            ("4096", 4096),
+            ("4096b", 4096),
+            ("64m", 64 << 20),
+            ("1GiB", 1 << 30),
+            ("2KB", 2048),
+            ("1.5G", 3 << 29),
+            ("1.5 gib", 3 << 29),
+            (".5T", 1 << 39),
+            ("0.1p", 112_589_990_684_262),
+            ("1.1k", 1126),
+            ("1.9", 1),
+            ("0000000000000000001k", 1024),
+            ("9223372036854775807", i64::MAX),
+        ];
         for (text, bytes) in table {
             assert_eq!(memory_size(text).unwrap(), bytes, "{text}");
         }
-        for bad in ["", "m", "-2", "1x", "1mm", "9223372036854775808", "9999999p"] {
+        for bad in [
+            "",
+            ".",
+            "m",
+            "-2",
+            "-1.0",
+            "+1",
+            "1x",
+            "1mm",
+            "1 mbb",
+            "1  m",
+            "1m ",
+            "1.2.3",
+            "1,5g",
+            "1e3",
+            "0x10",
+            "9223372036854775808",
+            "9999999p",
+            "1.00000000000000000000",
+        ] {
             assert!(memory_size(bad).is_err(), "{bad}");
         }
     }

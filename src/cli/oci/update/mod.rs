@@ -36,7 +36,7 @@ pub struct UpdateArgs {
 /// Limits given one by one.
 #[derive(Debug, Default, PartialEq, clap::Args)]
 pub struct Limits {
-    /// Memory limit in bytes, or like 512m; -1 for none
+    /// Memory limit in bytes, or like 512m or 1.5g; -1 for none
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = memory_size)]
     pub memory: Option<i64>,
     /// Memory that is left to the container when the host runs short
