@@ -112,15 +112,21 @@ mod tests {
 
     #[test]
     fn children_of_others() {
-        // A shell that makes a child and lets it be a zombie.
-        let script = "sh -c 'exit 9' & echo $!; exec sleep 60";
-        let mut parent =
-            Command::new("sh").args(["-c", script]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        // A shell that makes a child and lets it be a zombie: it ends only when there is no shell to reap it any more.
+        let script = "exec 3<&0; sh -c 'read line <&3; exit 9' & echo $!; exec sleep 60";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        let mut parent = shell.spawn().unwrap();
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(parent.stdout.take().unwrap()), &mut line)
             .unwrap();
         let pid = line.trim().parse().unwrap();
         let (fd, process) = (pidfd::open(pid).unwrap(), ProcessRef::of(pid).unwrap());
+        let name = format!("/proc/{}/comm", parent.id());
+        while std::fs::read_to_string(&name).unwrap() != "sleep\n" {
+            std::thread::yield_now();
+        }
+        drop(parent.stdin.take());
         assert!(pidfd::wait_exit(fd.as_fd(), Duration::from_secs(10)).unwrap());
         assert_eq!(peek(&process, fd.as_fd()).unwrap(), Some(Outcome::Exited(9)));
         parent.kill().unwrap();
