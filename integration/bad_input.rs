@@ -37,6 +37,7 @@ pub fn cases() -> Vec<Case> {
         case!(log_file_that_cannot_be_written),
         case!(full_stdout_and_closed_pipe),
         case!(hostile_config_is_an_error_not_a_crash),
+        case!(too_many_of_anything_is_refused_with_the_number),
         case!(config_that_is_no_plain_file),
         case!(id_that_looks_like_an_option),
     ]
@@ -483,4 +484,35 @@ fn id_that_looks_like_an_option(t: &Test) {
     podrun.run(&["create", "--bundle", bundle.text(), "--", "-c"]).ok();
     assert_eq!(podrun.ids(), ["-c"]);
     podrun.run(&["delete", "--force", "--", "-c"]).ok();
+}
+
+fn too_many_of_anything_is_refused_with_the_number(t: &Test) {
+    let podrun = t.podrun();
+    let many = |element: Value, number: usize| Value::Array(vec![element; number]);
+    let hook = json!({"path": "/bin/true"});
+    let mount = json!({"destination": "/m", "type": "tmpfs", "source": "t"});
+    let rlimit = json!({"type": "RLIMIT_NOFILE", "soft": 10, "hard": 10});
+    let device = json!({"path": "/dev/x", "type": "c", "major": 1, "minor": 3});
+    for (pointer, element, most) in [
+        ("/mounts", mount, 4096),
+        ("/hooks/poststop", hook, 256),
+        ("/linux/devices", device, 65_536),
+        ("/process/rlimits", rlimit.clone(), 64),
+        ("/process/env", json!("A=B"), 262_144),
+        ("/process/args", json!("a"), 262_144),
+    ] {
+        let bundle = t.bundle().set(pointer, many(element, most + 1));
+        let (field, number) = (pointer[1..].replace('/', "."), most + 1);
+        let words = format!("{field}: {number} are more than the {most} that podrun takes");
+        refused_with_hint(podrun.run(&["create", "--bundle", bundle.text(), "c"]), &[&words]);
+    }
+    nothing_exists(&podrun);
+
+    let bundle = t.bundle().args(&["/bin/probe", "sleep", "300"]);
+    podrun.up(&bundle, "c");
+    let mut process = bundle.config()["process"].clone();
+    process["rlimits"] = many(rlimit, 65);
+    let file = path_text(&t.file("process.json", process.to_string()));
+    podrun.run(&["exec", "--process", &file, "c"]).exits(255).says(&["rlimits: 65 are more than the 64"]);
+    podrun.remove("c");
 }

@@ -4,7 +4,7 @@
 //! compiled filters, and only parsed when it is not there.
 
 use super::attributes::Attributes;
-use super::support;
+use super::{bounds, support};
 use crate::error::{Context, Error, Result};
 use crate::model::node::Node;
 use crate::report;
@@ -75,6 +75,7 @@ pub fn load_process(path: &Path) -> Result<(Process, Attributes)> {
 /// As [`load`].
 pub fn parse_process(text: &str) -> Result<(Process, Attributes)> {
     let mut value: Value = serde_json::from_str(text).context(|| "malformed JSON")?;
+    bounds::check_process(&value, "")?;
     support::check_process(&value, "")?;
     drop_unknown_capabilities(&mut value, "capabilities");
     let attributes = Attributes::of_process(&Node::new("", &value))?;
@@ -161,6 +162,7 @@ impl Config {
     /// As [`load`].
     pub fn of(spec: Spec, seccomp: Option<String>) -> Result<Self> {
         let value = serde_json::to_value(&spec).context(|| "cannot encode the spec")?;
+        bounds::check(&value)?;
         support::check(&value)?;
         let attributes = Attributes::of_config(&value)?;
         check_spec(&spec)?;
@@ -211,6 +213,7 @@ pub fn parse(text: String) -> Result<Config> {
         }
     }
     .context(|| "malformed JSON")?;
+    bounds::check(&value)?;
     support::check(&value)?;
     drop_unknown_capabilities(&mut value, "process.capabilities");
     let attributes = Attributes::of_config(&value)?;

@@ -6,6 +6,7 @@
 
 pub mod attributes;
 pub mod birth;
+mod bounds;
 pub mod config;
 pub mod create;
 pub mod delete;
