@@ -49,6 +49,17 @@ fn list_watches_rows_as_they_change(t: &Test) {
     shows(["second", "0/1", "CrashLoopBackOff", "2"]);
     podrun.run(&["pod", "delete", "second"]).ok();
     ends("second");
+    let mut brief = shell_pod("brief", "Never", &[("a", &until_stopped(0)), ("b", &until_stopped(0))]);
+    brief["spec"]["initContainers"] = json!([
+        {"name": "side", "image": "busybox", "command": ["sleep", "300"], "restartPolicy": "Always"},
+        {"name": "init", "image": "busybox", "command": ["true"]},
+    ]);
+    let brief = t.manifest(&brief);
+    for _ in 0..5 {
+        podrun.run(&["pod", "run", "-d", "-f", &brief]).ok();
+        podrun.run(&["pod", "delete", "--grace-period", "1", "brief"]).ok();
+    }
+    ends("brief");
     podrun.run(&["pod", "delete", "first"]).ok();
     ends("first");
     let rows = rows();
@@ -56,11 +67,12 @@ fn list_watches_rows_as_they_change(t: &Test) {
     // A pod's rows are in the order in which it lived, and none is told twice in a row.
     let second: Vec<_> = rows.iter().filter(|row| row[0] == "second").collect();
     assert!(second.windows(2).all(|pair| pair[0] != pair[1]), "{second:#?}");
-    // Before its status is there, and when that is no more, it has no containers to be counted.
-    let counted = second.iter().filter(|row| row[1] != "0/0");
-    let counts: Vec<u32> = counted.map(|row| row[3].parse().expect("a number")).collect();
+    let counts: Vec<u32> = second.iter().map(|row| row[3].parse().expect("a number")).collect();
     assert!(counts.is_sorted(), "{second:#?}");
     assert_eq!(second.last().map(|row| row[2].as_str()), Some("Terminating"), "{second:#?}");
+    // Before its status is there it is known what containers it will have.
+    let brief: Vec<_> = rows.iter().filter(|row| row[0] == "brief").collect();
+    assert!(brief.iter().all(|row| row[1].ends_with("/3")), "{brief:#?}");
     for running in [watch, names] {
         running.signal(Signal::SIGINT);
         let outcome = running.finish().quietly();

@@ -10,7 +10,7 @@ use crate::state::atomic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// What bare pods do is written down nowhere: they are looked at so often.
+/// What bare pods do is written down nowhere, nor that whoever made a pod has died: they are looked at so often.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// Longer than this nobody sleeps, to no other end.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
@@ -38,24 +38,29 @@ pub fn follow(list: &ListArgs, host: &Host) -> Result<()> {
                 unseen = true;
             }
         }
-        let bare = rows.iter().any(|row| row.seen.pod.kind() == PodKind::Bare);
+        let unheard = rows.iter().any(|row| row.seen.pod.kind() == PodKind::Bare || row.partial);
         let changed = compare(&mut shown, rows);
         list.print_changed(&shown.values().collect::<Vec<_>>(), &changed, std::mem::take(&mut first))?;
         shown.retain(|_, row| !row.gone);
         // What has changed before a pod was watched is looked for at once.
         if !unseen {
-            watch.next(None, Instant::now() + if bare { LOOK_AROUND } else { LONGEST_SLEEP })?;
+            watch.next(None, Instant::now() + if unheard { LOOK_AROUND } else { LONGEST_SLEEP })?;
         }
     }
 }
 
 /// Takes over the rows, and returns the places in `shown` of those that have changed. A pod that is gone is shown once
-/// more, as one that ends, unless that was to be seen already.
+/// more, as one that ends, unless that was to be seen already. One that is not all there is about to be or to go, and stays
+/// as it was shown; unless it is what a killed command has left.
 fn compare(shown: &mut Shown, rows: Vec<Row>) -> Vec<usize> {
     let mut changed = BTreeSet::new();
     let mut present = BTreeSet::new();
     for row in rows {
         let key = (row.seen.pod.namespace().to_string(), row.seen.pod.name().to_string());
+        if row.partial && (row.summary.status != "Failed" || shown.contains_key(&key)) {
+            present.insert(key);
+            continue;
+        }
         if shown.get(&key).is_none_or(|known| known.differs(&row)) {
             changed.insert(key.clone());
         }

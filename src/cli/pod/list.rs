@@ -8,6 +8,7 @@ use crate::container::{self, Host};
 use crate::error::Result;
 use crate::lifecycle::Summary;
 use crate::model::ids::{PodName, PodNamespace};
+use crate::model::podspec::{PodSpec, RestartPolicy};
 use crate::model::sandbox::ContainerStatus;
 use crate::model::time;
 use crate::pod::{self, PodKind, PodRef};
@@ -56,6 +57,8 @@ pub struct Row {
     pub(super) seen: Seen,
     state: Value,
     pub(super) summary: Summary,
+    /// Too little is there of the pod to tell what containers it has: it has only just been begun, or is nearly gone.
+    pub(super) partial: bool,
     /// The pod was shown before and is no more.
     pub(super) gone: bool,
 }
@@ -190,11 +193,15 @@ impl Row {
     /// When /proc cannot be read.
     pub(super) fn new(seen: Seen) -> Result<Self> {
         let state = serde_json::to_value(seen.pod.state(&seen.containers)?).unwrap_or_default();
-        let summary = match &seen.status {
-            Some(status) => Summary::of(status, seen.pod.is_deleting(), now()),
-            None => summary(&seen, &state),
+        let spec = seen.status.is_none().then(|| seen.pod.spec().ok()).flatten();
+        let summary = match (&seen.status, &spec) {
+            (Some(status), _) => Summary::of(status, seen.pod.is_deleting(), now()),
+            (None, Some(spec)) => Summary { ready: format!("0/{}", counted(spec)), ..summary(&seen, &state) },
+            (None, None) => summary(&seen, &state),
         };
-        Ok(Self { seen, state, summary, gone: false })
+        let bare = seen.pod.directory().is_ok() && seen.pod.kind() == PodKind::Bare;
+        let partial = !bare && seen.status.is_none() && spec.is_none();
+        Ok(Self { seen, state, summary, partial, gone: false })
     }
 
     /// Whether another row tells something else; the time that passes does not count.
@@ -248,6 +255,13 @@ impl Row {
             },
         })
     }
+}
+
+/// The containers that READY is about: sidecars are, other init containers are not.
+fn counted(spec: &PodSpec) -> usize {
+    let sidecars =
+        spec.init_containers.iter().filter(|init| init.restart_policy == Some(RestartPolicy::Always));
+    spec.containers.len() + sidecars.count()
 }
 
 /// Of a pod that nobody supervises.
