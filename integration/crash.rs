@@ -9,7 +9,7 @@ use crate::harness::pods::{self, sleeper};
 use crate::harness::{Bundle, Case, Runtime, Test, case, machine, note, runtime::path_text, skip, within};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Calls to hit per command when time is short.
 const MOST: usize = 60;
@@ -80,11 +80,13 @@ impl Siege<'_> {
     /// Removes by force, and looks for traces.
     #[track_caller]
     fn clear(&self, when: &str) {
+        let uids = pods::uids(&self.podrun.root());
         for words in &self.remove {
             self.podrun.run(words).ok();
         }
         let left = self.t.corner().settle();
         assert!(left.is_empty(), "left after {when} and removal by force: {left:#?}");
+        assert_eq!(pods::pair_groups(&uids), Vec::<PathBuf>::new(), "left after {when} and removal by force");
     }
 
     /// After a kill: listed, or nothing is there at all. What falls apart by itself is given time to.

@@ -4,13 +4,14 @@
 use crate::harness::log_lines::{self, FLOOD, Found};
 use crate::harness::manifests::{shell_pod, until_stopped};
 use crate::harness::supervised::{Supervised, slay};
-use crate::harness::{Case, Runtime, Test, case, eventually, note, proc, runtime::path_text, within};
+use crate::harness::{Case, Runtime, Test, case, eventually, note, pods, proc, runtime::path_text, within};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use podrun::model::status::{ContainerStatus, Phase};
 use podrun::sys::pidfd;
 use serde_json::{Value, json};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub fn cases() -> Vec<Case> {
@@ -498,6 +499,8 @@ fn pair_killed_while_the_pod_is_deleted(t: &Test) {
         assert!(!pod.directory().exists());
         let left = t.corner().settle();
         assert!(left.is_empty(), "round {round}: {left:#?}");
+        let uid = pod.directory().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        assert_eq!(pods::pair_groups(&[uid]), Vec::<PathBuf>::new(), "round {round}");
         pod.delete();
     }
 }

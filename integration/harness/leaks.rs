@@ -145,7 +145,9 @@ impl Corner {
         if let Err(error) = cgroups::leave_private() {
             eprintln!("cannot leave the test's cgroups: {error}");
         }
-        for top in self.cgroups.iter().filter(|top| top.is_dir()) {
+        // A pod that a failed test has left has its pair's group elsewhere.
+        let pairs = super::pods::pair_groups(&super::pods::uids(&self.place.join("root")));
+        for top in self.cgroups.iter().filter(|top| top.is_dir()).chain(&pairs) {
             if let Err(error) = cgroups::tree(top).iter().try_for_each(|path| remove_group(path)) {
                 eprintln!("cannot remove {}: {error}", top.display());
             }

@@ -3,6 +3,7 @@
 use super::command::Outcome;
 use super::{Bundle, Runtime, Test, cgroups, leaks, runtime};
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 impl Runtime {
     /// `pod create` with the pod's cgroup inside the test's own corner; returns the uid.
@@ -90,4 +91,20 @@ pub fn run_in(podrun: &Runtime, pod: &str, bundle: &Bundle, words: &[&str]) -> O
     all.extend(words);
     all.push("one-shot");
     podrun.run(&all)
+}
+
+/// The uids of all pods that `root` has anything of.
+pub fn uids(root: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(root.join("pods")).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| !name.starts_with('.')).collect()
+}
+
+/// What there is of the groups of these pods' supervisors and keepers, which are outside of every test's corner.
+pub fn pair_groups(uids: &[String]) -> Vec<PathBuf> {
+    let hierarchies = cgroups::hierarchies("self");
+    let group = |uid: &String| {
+        hierarchies.iter().map(|h| h.directory(&format!("/podrun/_supervisor/{uid}"))).collect()
+    };
+    uids.iter().flat_map(|uid| -> Vec<PathBuf> { group(uid) }).filter(|group| group.is_dir()).collect()
 }

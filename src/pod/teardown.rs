@@ -298,6 +298,8 @@ fn remove_state(state: &Path) -> Result<()> {
     loop {
         attempt += 1;
         remove_content(state)?;
+        // Who makes something elsewhere for the pod makes it under this lock, and is done by now or finds no pod.
+        let _lock = DirectoryLock::take(state)?;
         match std::fs::remove_dir(state) {
             Err(error) if error.raw_os_error() == Some(libc::ENOTEMPTY) && attempt < ATTEMPTS => {}
             other => return ignore_missing(other).context(|| format!("cannot remove {state:?}")),

@@ -18,6 +18,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::PodUid;
 use crate::programs::{self, Program};
 use crate::state::layout::{self, Layout};
+use crate::state::lock::DirectoryLock;
 use crate::supervisor::birth::words;
 use crate::supervisor::keeper::{KeeperLink, LONGEST_COMPLAINT};
 use crate::supervisor::lock::{self, Lock};
@@ -133,7 +134,7 @@ pub fn ensure(layout: &Layout, uid: &PodUid, executable: impl Fn() -> Result<Exe
 /// # Errors
 /// When the cgroup, the log or a process cannot be made.
 pub fn first(identity: &Identity, view: OwnedFd) -> Result<Reply> {
-    let group = open_group(&identity.uid)?;
+    let group = open_group(identity)?;
     let (ours, reply) = socket::pair().context(|| "cannot make a socket pair")?;
     let (keepers, supervisors) = socket::pair().context(|| "cannot make a socket pair")?;
     let keeper = KeeperPlan::new(identity, keepers)?;
@@ -178,11 +179,15 @@ pub fn new_keeper(identity: &Identity) -> Result<KeeperLink> {
     KeeperLink::over(ours).map(|(link, _)| link)
 }
 
-/// The cgroup, opened; it may be left from an earlier pair.
-fn open_group(uid: &PodUid) -> Result<Entry> {
-    let group = cgroup(uid)?;
+/// The cgroup, opened; it may be left from an earlier pair. It is made under the lock under which the pod's directory
+/// goes: a group that came to be after its pod would be nobody's to remove.
+fn open_group(identity: &Identity) -> Result<Entry> {
+    let group = cgroup(&identity.uid)?;
     match group.entry() {
         Err(error) if error.errno() == Some(libc::ENOENT) => {
+            let Some(_lock) = DirectoryLock::take(&identity.layout.pod(&identity.uid))? else {
+                return Err(Error::not_found("the pod is gone"));
+            };
             group.create()?;
             group.entry()
         }
@@ -363,4 +368,20 @@ fn environment() -> Result<Vec<CString>> {
             CString::new(variable).map_err(io::Error::other).context(|| "cannot make an environment")
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_group_comes_to_be_without_its_pod() {
+        let root = std::env::temp_dir().join(format!("podrun-spawn-{}", std::process::id()));
+        let uid = format!("{:08x}-89ab-4def-8123-456789abcdef", std::process::id()).parse().unwrap();
+        let identity =
+            Identity { layout: Layout::new(&root, &root).unwrap(), uid, executable: PathBuf::new() };
+        let error = open_group(&identity).err().unwrap();
+        assert_eq!(error.kind(), Kind::NotFound, "{error}");
+        assert!(cgroup(&identity.uid).unwrap().dirs().all(|(_, dir)| !dir.exists()));
+    }
 }
