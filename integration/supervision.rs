@@ -196,7 +196,7 @@ fn pause_killed(t: &Test) {
     let podrun = t.podrun_with_busybox();
     let load = load(t, &podrun);
     let (app, _) = load.apps[0];
-    for _ in 0..4 {
+    for _ in 0..12 {
         let old = load.pod.pause();
         slay(old);
         assert_eq!(namespaces(next_pause(&load.pod, old)), namespaces(app));

@@ -10,8 +10,10 @@ use crate::model::sandbox::Sandbox;
 use crate::pod::record::{PauseRecord, Record};
 use crate::pod::{NamespaceKind, Pod, delete_command, namespaces};
 use crate::state::layout::Layout;
+use crate::state::process::ProcessRef;
 use crate::sys::pidfd;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -133,8 +135,9 @@ impl Held {
     pub fn renew_pause(&mut self) -> Result<()> {
         let record = self.pod.reread()?;
         record.refuse_deleting()?;
-        self.reap_pause();
-        if !recorded_pause(&self.pod, &record)?.process.is_alive()? {
+        let pause = &recorded_pause(&self.pod, &record)?.process;
+        self.reap_pause(pause)?;
+        if !pause.is_alive()? {
             let joined: Vec<_> = (self.namespace_fds())
                 .filter(|(kind, _)| *kind != NamespaceKind::Pid)
                 .map(|(kind, fd)| (fd, kind.flag()))
@@ -177,12 +180,15 @@ impl Held {
             .hint(format!("delete it: {}", delete_command(self.pod.namespace(), self.pod.name())))
     }
 
-    /// It is this process's child if this process made it; the pid is certainly its own by the descriptor.
-    fn reap_pause(&self) {
-        if let Some(pidfd) = self.pause_pidfd() {
+    /// Reaps the pause that was held, and the one on record, which may have died before it could be: each is this
+    /// process's child if this process made it. A pid is certainly its own by the descriptor, or while it is a zombie's.
+    fn reap_pause(&self, recorded: &ProcessRef) -> Result<()> {
+        let zombie = (recorded.state()? == Some('Z')).then(|| Id::Pid(Pid::from_raw(recorded.pid)));
+        for id in self.pause_pidfd().map(Id::PIDFd).into_iter().chain(zombie) {
             // ECHILD where it was another's.
-            let _reaped = waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
+            let _reaped = waitid(id, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
         }
+        Ok(())
     }
 }
 

@@ -59,6 +59,18 @@ impl Pod {
         self.reread()?.refuse_deleting()
     }
 
+    /// Whether the pause on record lives; true also of a pod that has none yet or is being deleted.
+    ///
+    /// # Errors
+    /// When the pod is gone, or /proc cannot be read.
+    pub fn pause_lives(&self) -> Result<bool> {
+        let record = self.reread()?;
+        let Some(pause) = record.pause.as_ref().filter(|_| record.deleting.is_none()) else {
+            return Ok(true);
+        };
+        pause.process.is_alive()
+    }
+
     /// Makes a new pause from the namespaces of a live container if the old one was killed. Says whether the pod has a
     /// pause now: without a live container, or where the pause was the first process of the pod's PID namespace (the
     /// kernel then kills all others), the pod has failed.

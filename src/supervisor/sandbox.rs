@@ -80,8 +80,10 @@ impl Supervisor {
             self.poll.remove(old)?;
         }
         self.held.renew_pause()?;
-        if let Some(new) = self.held.pause_pidfd() {
-            self.poll.add(new, Source::Pause, Trigger::Level)?;
+        match self.held.pause_pidfd() {
+            Some(new) => self.poll.add(new, Source::Pause, Trigger::Level)?,
+            // Nothing would ever tell of its end.
+            None => return Err(Error::host("the new pause process has died already")),
         }
         self.deposit_namespaces()?;
         if self.spec.share_process_namespace {

@@ -9,11 +9,11 @@ use crate::pod::{self, Pod, PodKind, PodRef};
 use crate::report;
 use crate::state::layout;
 use crate::supervisor::control::{self, Request};
-use crate::supervisor::lock::{self, Holders};
+use crate::supervisor::lock;
 use crate::supervisor::spawn::{self, Started};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A supervisor that dies while it is asked is asked again, when it lives again, so many times.
 const ATTEMPTS: u32 = 50;
@@ -21,6 +21,9 @@ const ATTEMPTS: u32 = 50;
 const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
 /// One whose socket is not there after so many attempts has lost it to somebody.
 const ATTEMPTS_BEFORE_ANOTHER: u32 = 10;
+
+/// How long a supervisor may take to find that the pause is dead, and to make another.
+const PAUSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a new supervisor may take to look at the containers that an earlier one has left.
 const BEGINNING_PATIENCE: Duration = Duration::from_secs(30);
@@ -31,14 +34,21 @@ const BEGINNING_PATIENCE: Duration = Duration::from_secs(30);
 /// Those of [`spawn::ensure`]; for a half-made pod.
 pub fn ensure(host: &Host, pod: &Pod) -> Result<Started> {
     let uid = pod.uid().ok_or_else(|| Error::not_found("the pod has no uid"))?;
-    if lock::holders(&pod.directory()?)? == (Holders { supervisor: None, keeper: None }) {
-        heal(host, pod)?;
+    let (directory, deadline) = (pod.directory()?, Instant::now() + PAUSE_PATIENCE);
+    while lock::holders(&directory)?.supervisor.is_some() {
+        // It makes the pause anew, or cannot, and ends.
+        if pod.pause_lives()? || Instant::now() >= deadline {
+            return Ok(Started::Stood);
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
+    heal(host, pod)?;
     spawn::ensure(&host.layout, uid, seal::executable)
 }
 
 /// With both of the pair dead nobody holds the pod's namespaces any more but its containers, so that a pause that is dead
-/// too must be made anew from these, before a supervisor looks for it.
+/// too must be made anew from these, before a supervisor looks for it. The same holds with a keeper that a supervisor made
+/// just before it was killed: that has been given nothing.
 fn heal(host: &Host, pod: &Pod) -> Result<()> {
     let reference = PodRef { namespace: pod.namespace().clone(), name: pod.name().clone() };
     let mut pod = pod::open(&host.layout, &reference)?;
