@@ -286,7 +286,8 @@ fn check_spec(spec: &Spec) -> Result<()> {
         {
             Err(Error::user(
                 "linux.namespaces: joining a mount namespace together with a user namespace is not supported",
-            ))
+            )
+            .hint("leave out the path, or the user namespace"))
         }
         Some(_) => Ok(()),
     }

@@ -103,8 +103,9 @@ impl Namespaces {
                         libc::CLONE_NEWTIME => plan.time = Some(Time::Join(fd)),
                         // The container's root takes the place of what was the root there.
                         libc::CLONE_NEWNS if is_own(&fd, "mnt").context(field)? => {
-                            return Err(Error::user("is podrun's own, which would lose its root"))
-                                .context(field);
+                            return Err(Error::user("is podrun's own, which would lose its root")
+                                .hint("without a path, the container gets a mount namespace of its own"))
+                            .context(field);
                         }
                         _ => plan.join.push((fd, flag)),
                     }

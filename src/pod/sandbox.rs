@@ -64,11 +64,13 @@ impl Pod {
     /// # Errors
     /// When the pod is gone, or /proc cannot be read.
     pub fn pause_lives(&self) -> Result<bool> {
-        let record = self.reread()?;
-        let Some(pause) = record.pause.as_ref().filter(|_| record.deleting.is_none()) else {
-            return Ok(true);
+        let lives = |record: &Record| match &record.pause {
+            Some(pause) if record.deleting.is_none() => pause.process.is_alive(),
+            _ => Ok(true),
         };
-        pause.process.is_alive()
+        // A dead one may have been replaced since the record was read.
+        let known = self.record().map_or(Ok(false), lives)?;
+        Ok(known || lives(&self.reread()?)?)
     }
 
     /// Makes a new pause from the namespaces of a live container if the old one was killed. Says whether the pod has a

@@ -8,7 +8,7 @@ use crate::container::{self, Host};
 use crate::error::Result;
 use crate::lifecycle::Summary;
 use crate::model::ids::{PodName, PodNamespace};
-use crate::model::podspec::{PodSpec, RestartPolicy};
+use crate::model::podspec::{PodSpec, Role};
 use crate::model::sandbox::ContainerStatus;
 use crate::model::time;
 use crate::pod::{self, PodKind, PodRef};
@@ -259,9 +259,8 @@ impl Row {
 
 /// The containers that READY is about: sidecars are, other init containers are not.
 fn counted(spec: &PodSpec) -> usize {
-    let sidecars =
-        spec.init_containers.iter().filter(|init| init.restart_policy == Some(RestartPolicy::Always));
-    spec.containers.len() + sidecars.count()
+    let inits = 0..spec.init_containers.len();
+    spec.containers.len() + inits.filter(|index| spec.role(*index) == Role::Sidecar).count()
 }
 
 /// Of a pod that nobody supervises.

@@ -42,7 +42,9 @@ pub fn ensure(host: &Host, pod: &Pod) -> Result<Started> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    heal(host, pod)?;
+    if !pod.pause_lives()? {
+        heal(host, pod)?;
+    }
     spawn::ensure(&host.layout, uid, seal::executable)
 }
 
