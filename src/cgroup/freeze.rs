@@ -8,6 +8,7 @@ use crate::sys::fs::{open_existing, write_existing};
 use crate::sys::process::poll_until;
 use cgroups_rs::FreezerState;
 use cgroups_rs::fs::freezer::FreezerController;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
@@ -47,8 +48,12 @@ impl Cgroup {
         }
     }
 
-    /// Thaws the v1 group and all below it, so that a SIGKILL takes effect; on v2 it does so by itself.
-    pub(super) fn thaw_all(&self) -> Result<()> {
+    /// Thaws the v1 group and all below it, so that a SIGKILL takes effect; on v2 it does so by itself. A group that
+    /// is missing, or goes meanwhile, is fine.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn thaw_killed(&self) -> Result<()> {
         let Some(freezer) = self.v1("freezer") else { return Ok(()) };
         freezer.for_each_dir(|dir| write_existing(&dir.join("freezer.state"), "THAWED"))
     }
@@ -112,7 +117,7 @@ impl Group {
         let mut looks = 0;
         loop {
             self.set_frozen(true)?;
-            if matches!(self.state()?, FreezerState::Frozen) {
+            if matches!(self.state().context(|| self.unread())?, FreezerState::Frozen) {
                 return Ok(true);
             }
             if Instant::now() >= deadline {
@@ -127,19 +132,20 @@ impl Group {
     }
 
     /// v1 only: on v2 cgroups-rs tells what was asked for, not what is.
-    fn state(&self) -> Result<FreezerState> {
-        self.controller()
-            .state()
-            .map_err(|error| system_error(&error))
-            .context(|| format!("cannot read {}/freezer.state", self.dir.display()))
+    fn state(&self) -> io::Result<FreezerState> {
+        self.controller().state().map_err(|error| system_error(&error))
+    }
+
+    fn unread(&self) -> String {
+        format!("cannot read {}/freezer.state", self.dir.display())
     }
 
     pub(super) fn is_frozen(&self) -> Result<bool> {
         if self.has("freezer") {
             return match self.state() {
                 Ok(state) => Ok(!matches!(state, FreezerState::Thawed)),
-                Err(_) if !self.dir.exists() => Ok(false),
-                Err(error) => Err(error),
+                Err(error) if vanished(&error) => Ok(false),
+                Err(error) => Err(error).context(|| self.unread()),
             };
         }
         if !self.is_v2() {

@@ -45,14 +45,14 @@ impl Cgroup {
             if self.groups.len() == 1 {
                 return Ok(());
             }
-            self.thaw_all()?;
+            self.thaw_killed()?;
             return self.signal_each(signal);
         }
         // Frozen processes cannot fork; the signal takes effect when they thaw. A group that does not freeze, or
         // has no freezer, is signalled all the same.
         drop(self.freeze());
         let signalled = self.signal_each(signal);
-        self.thaw_all()?;
+        self.thaw_killed()?;
         signalled?;
         self.signal_each(signal)
     }

@@ -47,9 +47,7 @@ pub fn kill(host: &Host, id: &ContainerId, signal: i32, all: bool) -> Result<()>
         // In a PID namespace that init does not lead, its end is not the others'.
         Some(cgroup) if !alone => cgroup.signal_all(signal).context(title),
         // Nothing in a frozen group dies.
-        Some(cgroup) if signal == libc::SIGKILL && cgroup.is_frozen().context(title)? => {
-            cgroup.thaw().context(title)
-        }
+        Some(cgroup) if signal == libc::SIGKILL => cgroup.thaw_killed().context(title),
         _ => Ok(()),
     }
 }

@@ -89,15 +89,12 @@ impl Run {
         self.process.pid
     }
 
-    /// Lets a frozen container go on, so that it can die.
+    /// Lets a frozen container that was killed go on, so that it can die.
     ///
     /// # Errors
     /// Those of the freezer.
-    pub fn thaw(&self) -> Result<()> {
-        match &self.cgroup {
-            Some(cgroup) if cgroup.is_frozen()? => cgroup.thaw(),
-            _ => Ok(()),
-        }
+    pub fn thaw_killed(&self) -> Result<()> {
+        self.cgroup.as_ref().map_or(Ok(()), Cgroup::thaw_killed)
     }
 
     /// A container whose init is on record.

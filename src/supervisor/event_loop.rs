@@ -355,7 +355,7 @@ impl Supervisor {
                 Err(error).context(|| format!("cannot signal container {:?}", run.id().as_str()))
             }
             // Nothing in a frozen group dies.
-            _ if signal == libc::SIGKILL => run.thaw(),
+            _ if signal == libc::SIGKILL => run.thaw_killed(),
             _ => Ok(()),
         }
     }
