@@ -7,7 +7,7 @@ use crate::harness::supervised::{Supervised, groups_of, slay};
 use crate::harness::{Case, Test, case, machine};
 use podrun::model::status::{ConditionKind, ContainerState, ContainerStatus, Phase};
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -26,6 +26,7 @@ pub fn cases() -> Vec<Case> {
         case!(what_outlives_its_grace_period_is_killed),
         case!(a_second_stop_shortens_the_first),
         case!(an_active_deadline_fails_the_pod),
+        case!(who_takes_too_much_of_the_disk_is_evicted),
         case!(termination_messages),
         case!(a_crash_loop_backs_off),
         case!(a_back_off_outlives_the_supervisor),
@@ -334,6 +335,60 @@ fn an_active_deadline_fails_the_pod(t: &Test) {
         Some("Pod was active on the node longer than the specified deadline")
     );
     pod.delete();
+}
+
+fn who_takes_too_much_of_the_disk_is_evicted(t: &Test) {
+    let podrun = t.podrun_with_busybox();
+    // A hole takes nothing, a link nothing more. The pod that stays within its limit is looked at like the others.
+    let fill = |path: &str, kib: u32| {
+        format!(
+            "dd if=/dev/zero of={path} bs=1k count={kib} 2>/dev/null; ln {path} {path}2; truncate -s 1G {path}3; sleep 300"
+        )
+    };
+    let shout = "while [ ! -e /v/quiet ]; do echo 0123456789012345678901234567890123456789; done; sleep 300";
+    let pods = [
+        ("volume", fill("/v/f", 2048), "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\"."),
+        (
+            "layer",
+            fill("/f", 3072),
+            "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi.",
+        ),
+        (
+            "logs",
+            shout.to_owned(),
+            "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi.",
+        ),
+        ("fits", fill("/v/f", 900), ""),
+    ];
+    let began = Instant::now();
+    let running: Vec<_> = pods
+        .iter()
+        .map(|(name, script, _)| {
+            let mut manifest = shell_pod(name, "Always", &[("app", script)]);
+            let container = &mut manifest["spec"]["containers"][0];
+            container["resources"] = json!({"limits": {"ephemeral-storage": "2Mi"}});
+            container["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+            manifest["spec"]["volumes"] = json!([{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]);
+            Supervised::run(&podrun, name, &t.manifest(&manifest))
+        })
+        .collect();
+    for (pod, (name, _, message)) in
+        running.iter().zip(&pods).filter(|(_, (.., message))| !message.is_empty())
+    {
+        pod.until_ended("app");
+        let status = pod.status();
+        assert_eq!((status.phase, status.reason.as_deref()), (Phase::Failed, Some("Evicted")), "{name}");
+        assert_eq!(status.message.as_deref(), Some(*message), "{name}");
+    }
+    let fits = &running[3];
+    // Once more, after it was looked at for the first time.
+    std::thread::sleep(Duration::from_secs(12).saturating_sub(began.elapsed()));
+    let status = fits.status();
+    assert_eq!(
+        (status.phase, status.events.iter().filter(|event| event.reason == "SupervisorError").count()),
+        (Phase::Running, 0)
+    );
+    running.into_iter().for_each(Supervised::delete);
 }
 
 fn termination_messages(t: &Test) {

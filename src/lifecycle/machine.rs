@@ -5,6 +5,7 @@ use super::phase;
 use super::plan::Plan;
 use super::resume::read;
 use super::stop::Stopping;
+use super::storage::Storage;
 use super::{Action, Event, Now, conditions, happenings};
 use crate::model::backoff::BackoffTimes;
 use crate::model::ids::PodUid;
@@ -35,6 +36,7 @@ pub struct Machine {
     grace: Duration,
     active_deadline: Option<Duration>,
     pub(super) started: Option<Duration>,
+    pub(super) storage: Storage,
     sandbox: bool,
     ended: bool,
 }
@@ -62,6 +64,7 @@ impl Machine {
         let mut machine = Self::with(spec, uid, status, Stage::Unknown);
         machine.now = now.monotonic;
         machine.sandbox = true;
+        machine.look_later(now);
         machine.passed = machine.status.memory.passed.min(machine.init_count());
         machine.finishing = machine.status.memory.finishing;
         let memory = &machine.status.memory;
@@ -92,6 +95,7 @@ impl Machine {
             grace: Duration::ZERO,
             active_deadline: None,
             started: None,
+            storage: Storage::of(spec),
             sandbox: false,
             ended: false,
         };
@@ -123,7 +127,7 @@ impl Machine {
         }
         let of_containers = (0..self.containers.len()).filter_map(|index| self.deadline_of(index));
         let of_pod = self.end_of_activity().filter(|_| !self.is_ending());
-        of_containers.chain(of_pod).min()
+        of_containers.chain(of_pod).chain(self.next_look()).min()
     }
 
     fn deadline_of(&self, index: usize) -> Option<Duration> {
@@ -173,7 +177,7 @@ impl Machine {
         actions
     }
 
-    fn heed_pod(&mut self, event: Event, now: Now, out: &mut Vec<Action>) {
+    pub(super) fn heed_pod(&mut self, event: Event, now: Now, out: &mut Vec<Action>) {
         match event {
             Event::Create => self.create(now),
             Event::Start => self.start(now),
@@ -191,6 +195,7 @@ impl Machine {
                 (self.status.reason, self.status.message) = (Some(reason), Some(message));
                 self.stop(grace_seconds, now, out);
             }
+            Event::Measured { usage } => self.measured(usage.as_ref(), now, out),
             _ => {}
         }
     }
@@ -231,6 +236,7 @@ impl Machine {
         self.go_on_restarting_all(now, out);
         self.move_on(now, out);
         self.ask(now, out);
+        self.look(now, out);
         let all_absent = self.containers.iter().all(|container| container.stage == Stage::Absent);
         if all_absent && self.is_ending() {
             self.conclude(now);
@@ -281,6 +287,9 @@ impl Machine {
 /// The pod.
 impl Machine {
     fn create(&mut self, now: Now) {
+        if !self.sandbox {
+            self.look_later(now);
+        }
         self.sandbox = true;
         if self.is_ending() {
             return;

@@ -12,6 +12,7 @@
 //! probes       when probes are asked, and what follows from the answers
 //! hooks        postStart and preStop
 //! stop         stopping a container, or the pod
+//! storage      limits on the disk, and eviction
 //! phase        the pod's phase, and how a container's end is told; conditions: its conditions
 //! summary      a status in the few words of `pod list`
 //! happenings   the bounded list of events that `describe` shows
@@ -36,12 +37,14 @@ mod probes;
 mod restart;
 mod resume;
 mod stop;
+mod storage;
 mod summary;
 #[cfg(test)]
 mod tests;
 
 pub use conditions::refresh as refresh_conditions;
 pub use machine::Machine;
+pub use storage::DiskUsage;
 pub use summary::Summary;
 
 use crate::model::podspec::PodSpec;
@@ -177,6 +180,11 @@ pub enum Event {
         /// As of [`Event::Stop`].
         grace_seconds: u64,
     },
+    /// Answer to [`Action::Measure`].
+    Measured {
+        /// What was found, if it could be found out.
+        usage: Option<DiskUsage>,
+    },
     /// The time of [`Machine::deadline`] has come.
     Time,
 }
@@ -200,6 +208,7 @@ impl Event {
             | Self::Update { .. }
             | Self::Stop { .. }
             | Self::Fail { .. }
+            | Self::Measured { .. }
             | Self::Time => None,
         }
     }
@@ -277,6 +286,8 @@ pub enum Action {
         /// Which.
         hook: HookKind,
     },
+    /// Find out how much of the disk the pod takes. Answer: [`Event::Measured`].
+    Measure,
     /// The pod has ended for good, and nothing of its containers is left.
     End,
 }

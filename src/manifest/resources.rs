@@ -7,6 +7,8 @@ use crate::manifest::volumes::amount;
 use crate::model::podspec::{ResizeRestarts, ResourceList, Resources, RestartPolicy, Role};
 use crate::model::quantity;
 
+const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
+
 /// Reads `resources`; a limit without a request is the request too, as in Kubernetes.
 pub(super) fn build(field: &Field<'_>, report: &mut Report<'_>) -> Resources {
     let limits = list(&field.get("limits"), report);
@@ -15,6 +17,7 @@ pub(super) fn build(field: &Field<'_>, report: &mut Report<'_>) -> Resources {
     for (name, asked, limit) in [
         ("cpu", requests.cpu_millis, limits.cpu_millis),
         ("memory", requests.memory_bytes, limits.memory_bytes),
+        (EPHEMERAL_STORAGE, requests.ephemeral_storage_bytes, limits.ephemeral_storage_bytes),
     ] {
         if let (Some(asked), Some(limit)) = (asked, limit)
             && asked > limit
@@ -35,6 +38,7 @@ pub(super) fn build(field: &Field<'_>, report: &mut Report<'_>) -> Resources {
         requests: ResourceList {
             cpu_millis: requests.cpu_millis.or(limits.cpu_millis),
             memory_bytes: requests.memory_bytes.or(limits.memory_bytes),
+            ephemeral_storage_bytes: requests.ephemeral_storage_bytes.or(limits.ephemeral_storage_bytes),
         },
     }
 }
@@ -78,25 +82,30 @@ pub(super) fn resize(
 fn list(field: &Field<'_>, report: &mut Report<'_>) -> ResourceList {
     let mut list = ResourceList::default();
     for (name, value) in field.entries() {
+        let mut bytes = || {
+            warn_of_thousandths(&value, report);
+            amount(&value, quantity::bytes, report).filter(|bytes| *bytes > 0)
+        };
         match name {
             "cpu" => list.cpu_millis = amount(&value, quantity::millis, report).filter(|millis| *millis > 0),
-            "memory" => {
-                list.memory_bytes = amount(&value, quantity::bytes, report).filter(|bytes| *bytes > 0);
-                warn_of_thousandths(&value, report);
-            }
-            _ if name == "ephemeral-storage" || name.starts_with("hugepages-") || name.contains('/') => {
+            "memory" => list.memory_bytes = bytes(),
+            EPHEMERAL_STORAGE => list.ephemeral_storage_bytes = bytes(),
+            _ if name.starts_with("hugepages-") || name.contains('/') => {
                 report.unsupported(&value.path, "", None);
             }
             _ => report.wrong(
                 &value.path,
-                format!("Invalid value: {name:?}: must be a standard resource for containers (cpu, memory)"),
+                format!(
+                    "Invalid value: {name:?}: must be a standard resource for containers \
+                     (cpu, memory, {EPHEMERAL_STORAGE})"
+                ),
             ),
         }
     }
     list
 }
 
-/// `64m` of memory, which is meant for 64 MiB and is less than a byte.
+/// `64m` of bytes, which is meant for 64 MiB and is less than a byte.
 fn warn_of_thousandths(field: &Field<'_>, report: &mut Report<'_>) {
     let text = field.quantity().unwrap_or_default();
     if let Some(number) = text.strip_suffix('m') {

@@ -78,11 +78,6 @@ fn empty_dir(field: &Field<'_>, report: &mut Report<'_>) -> Option<VolumeSource>
     };
     let limit = field.get("sizeLimit");
     let size_limit_bytes = amount(&limit, quantity::bytes, report).filter(|bytes| *bytes > 0);
-    if medium == Medium::Disk && size_limit_bytes.is_some() {
-        let hint = "leave it out, or set medium: Memory, where a limit can be enforced";
-        report.unsupported(&limit.path, "a limit on the disk's", Some(hint));
-        return Some(VolumeSource::EmptyDir { medium, size_limit_bytes: None });
-    }
     Some(VolumeSource::EmptyDir { medium, size_limit_bytes })
 }
 

@@ -197,6 +197,18 @@ pub struct Resources {
     pub limits: ResourceList,
 }
 
+impl Resources {
+    /// With other CPU and memory: what may be changed of a container that is there.
+    #[must_use]
+    pub fn resized(self, wanted: Self) -> Self {
+        let list = |old: ResourceList, new: ResourceList| ResourceList {
+            ephemeral_storage_bytes: old.ephemeral_storage_bytes,
+            ..new
+        };
+        Self { requests: list(self.requests, wanted.requests), limits: list(self.limits, wanted.limits) }
+    }
+}
+
 /// `resizePolicy`: whether a change of a resource makes the container anew (`RestartContainer`), or is brought to the one
 /// that runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,6 +228,17 @@ pub struct ResourceList {
     pub cpu_millis: Option<u64>,
     /// Bytes.
     pub memory_bytes: Option<u64>,
+    /// Bytes on the disk, of what it writes into its root file system and of its logs. A request is a scheduler's
+    /// business alone.
+    #[serde(default)]
+    pub ephemeral_storage_bytes: Option<u64>,
+}
+
+impl ResourceList {
+    /// CPU and memory: what a class goes by, and what may be resized.
+    fn of_class(self) -> (Option<u64>, Option<u64>) {
+        (self.cpu_millis, self.memory_bytes)
+    }
 }
 
 /// One of `ports`.
@@ -326,13 +349,31 @@ impl PodSpec {
         self.all_containers().find(|container| container.name.as_str() == name)
     }
 
+    /// The most that containers which run at one time have together, where each has some: an init container runs beside
+    /// the sidecars before it, and the containers run beside all sidecars.
+    pub fn most_at_once(&self, amount: impl Fn(&Resources) -> Option<u64>) -> Option<u64> {
+        let (mut staying, mut peak) = (0_u64, 0);
+        for (index, container) in self.all_containers().enumerate() {
+            let with_it = staying.saturating_add(amount(&container.resources)?);
+            if self.role(index) != Role::Init {
+                staying = with_it;
+            }
+            peak = peak.max(with_it);
+        }
+        Some(peak)
+    }
+
     /// The quality of service class that Kubernetes derives from limits and requests.
     pub fn qos_class(&self) -> QosClass {
         let all = |wanted: fn(&Resources) -> bool| self.all_containers().all(|c| wanted(&c.resources));
-        if all(|resources| *resources == Resources::default()) {
+        if all(|Resources { requests, limits }| {
+            [requests, limits].into_iter().all(|list| list.of_class() == (None, None))
+        }) {
             QosClass::BestEffort
         } else if all(|Resources { requests, limits }| {
-            limits.cpu_millis.is_some() && limits.memory_bytes.is_some() && requests == limits
+            limits.cpu_millis.is_some()
+                && limits.memory_bytes.is_some()
+                && requests.of_class() == limits.of_class()
         }) {
             QosClass::Guaranteed
         } else {

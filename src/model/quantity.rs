@@ -20,6 +20,14 @@ pub fn millis(text: &str) -> Result<u64> {
     u64::try_from(thousandths(text)?).map_err(|_| invalid(text, "it is too large"))?.try_into_size(text)
 }
 
+/// Bytes as a quantity, such as `64Mi`.
+pub fn text(bytes: u64) -> String {
+    let units = [(40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")];
+    let unit = units.into_iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    let (shift, name) = unit.unwrap_or((0, ""));
+    format!("{}{name}", bytes >> shift)
+}
+
 trait Size {
     fn try_into_size(self, text: &str) -> Result<u64>;
 }
@@ -104,6 +112,9 @@ mod tests {
         ];
         for (text, want) in table {
             assert_eq!(bytes(text).unwrap(), want, "{text}");
+        }
+        for (bytes, want) in [(0, "0"), (1, "1"), (1 << 10, "1Ki"), (3 << 29, "1536Mi"), (1000, "1000")] {
+            assert_eq!(text(bytes), want);
         }
         assert_eq!(millis("0.5").unwrap(), 500);
         assert_eq!(millis("100m").unwrap(), 100);

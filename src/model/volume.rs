@@ -25,7 +25,7 @@ pub enum VolumeSource {
     EmptyDir {
         /// Where its content lies.
         medium: Medium,
-        /// Most bytes it may hold; only where that can be enforced.
+        /// Most bytes it may hold. In memory, no more fit; on the disk, whoever takes more has the pod evicted.
         size_limit_bytes: Option<u64>,
     },
     /// A file or directory of the host.

@@ -37,7 +37,7 @@ pub use volumes::check_one as check_volume;
 
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
-use crate::model::ids::{PodName, PodNamespace, PodUid};
+use crate::model::ids::{PodName, PodNamespace, PodUid, VolumeName};
 use crate::report;
 use crate::state::layout::Layout;
 use names::Target;
@@ -191,6 +191,14 @@ impl Pod {
     /// For a half-made pod.
     pub fn directory(&self) -> Result<PathBuf> {
         Ok(self.layout.pod(&self.record()?.uid))
+    }
+
+    /// Directory of an emptyDir of that name that is on the disk.
+    ///
+    /// # Errors
+    /// For a half-made pod.
+    pub fn disk_volume(&self, name: &VolumeName) -> Result<PathBuf> {
+        Ok(self.paths(self.record()?).disk_volume(name))
     }
 
     /// Directory of a manifest pod's logs. Whoever logs makes it; it goes with the pod.

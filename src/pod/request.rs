@@ -2,7 +2,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::model::ids::{PodName, PodNamespace};
-use crate::model::podspec::{PodSpec, Resources, Role};
+use crate::model::podspec::PodSpec;
 use crate::model::volume::VolumeSpec;
 use crate::pod::record::PodKind;
 use crate::pod::volumes;
@@ -66,7 +66,7 @@ impl CreateRequest {
     /// all requests.
     pub fn of_spec(spec: &PodSpec) -> Self {
         let declared = |amount: Option<u64>| amount.filter(|amount| *amount > 0);
-        let requested = most_at_once(spec, |wanted| Some(wanted.requests.cpu_millis.unwrap_or(0)));
+        let requested = spec.most_at_once(|wanted| Some(wanted.requests.cpu_millis.unwrap_or(0)));
         Self {
             name: spec.name.clone(),
             namespace: spec.namespace.clone(),
@@ -77,8 +77,8 @@ impl CreateRequest {
             share_pid: spec.share_process_namespace,
             sysctls: Vec::new(),
             cgroup_parent: Some(spec.qos_class().cgroup_parent().to_owned()),
-            memory_bytes: most_at_once(spec, |wanted| declared(wanted.limits.memory_bytes)),
-            cpu_millis: most_at_once(spec, |wanted| declared(wanted.limits.cpu_millis)),
+            memory_bytes: spec.most_at_once(|wanted| declared(wanted.limits.memory_bytes)),
+            cpu_millis: spec.most_at_once(|wanted| declared(wanted.limits.cpu_millis)),
             cpu_shares: Some(shares(requested.unwrap_or(0))),
             pids: None,
         }
@@ -97,20 +97,6 @@ impl CreateRequest {
             ..self.clone()
         }
     }
-}
-
-/// The most that containers which run at one time have together, where each has some: an init container runs beside the
-/// sidecars before it, and the containers run beside all sidecars.
-fn most_at_once(spec: &PodSpec, amount: impl Fn(&Resources) -> Option<u64>) -> Option<u64> {
-    let (mut staying, mut peak) = (0_u64, 0);
-    for (index, container) in spec.all_containers().enumerate() {
-        let with_it = staying.saturating_add(amount(&container.resources)?);
-        if spec.role(index) != Role::Init {
-            staying = with_it;
-        }
-        peak = peak.max(with_it);
-    }
-    Some(peak)
 }
 
 /// 1024 for one CPU, as the kubelet converts, within what the kernel takes.
@@ -143,7 +129,7 @@ pub(super) fn check(request: &CreateRequest, kind: PodKind) -> Result<Checked> {
     };
     check_name_length(request, kind)?;
     check_limits(request)?;
-    volumes::check(&request.volumes)?;
+    volumes::check(&request.volumes, kind)?;
     Ok(Checked {
         hostname,
         sysctls: sysctls(&request.sysctls, request.network)?,

@@ -7,6 +7,7 @@ use crate::error::{Context, Error, Result};
 use crate::model::ids::VolumeName;
 use crate::model::volume::{HostPathType, Medium, VolumeSource, VolumeSpec};
 use crate::pod::paths::Paths;
+use crate::pod::record::PodKind;
 use crate::state::atomic;
 use crate::sys::{fs, mount};
 use std::ffi::CString;
@@ -19,8 +20,8 @@ use std::path::{Component, Path, PathBuf};
 /// Checks that all of `volumes` can be made, without making anything.
 ///
 /// # Errors
-/// Names the volume: a name given twice, a limit that cannot be enforced, a host path that is not what it must be.
-pub(super) fn check(volumes: &[VolumeSpec]) -> Result<()> {
+/// Names the volume: a name given twice, a limit that nobody would enforce, a host path that is not what it must be.
+pub(super) fn check(volumes: &[VolumeSpec], kind: PodKind) -> Result<()> {
     /// Far more than a pod has use for; each is at least a directory and a mount in every container.
     const MOST: usize = 256;
     if volumes.len() > MOST {
@@ -31,6 +32,15 @@ pub(super) fn check(volumes: &[VolumeSpec]) -> Result<()> {
         if volumes.iter().take(place).any(|other| other.name == *name) {
             return Err(Error::user(format!("volume \"{name}\" is given twice")));
         }
+        if let (PodKind::Bare, VolumeSource::EmptyDir { medium: Medium::Disk, size_limit_bytes: Some(_) }) =
+            (kind, &volume.source)
+        {
+            return Err(Error::user(
+                "sizeLimit is for a manifest's pod: nobody watches the disk of a bare one",
+            )
+            .hint("add medium=Memory, or leave the limit out"))
+            .context(|| format!("cannot mount volume \"{name}\""));
+        }
         check_one(volume)?;
     }
     Ok(())
@@ -39,25 +49,17 @@ pub(super) fn check(volumes: &[VolumeSpec]) -> Result<()> {
 /// Checks that one volume can be made, without making anything: for whoever knows where in a manifest it stands.
 ///
 /// # Errors
-/// Names the volume: a limit that cannot be enforced, a host path that is not what it must be.
+/// Names the volume: a tmpfs without a size, a host path that is not what it must be.
 pub fn check_one(volume: &VolumeSpec) -> Result<()> {
     match &volume.source {
-        VolumeSource::EmptyDir { medium, size_limit_bytes } => check_limit(*medium, *size_limit_bytes),
+        // To tmpfs a size of 0 means no limit at all, tmpfs(5).
+        VolumeSource::EmptyDir { medium: Medium::Memory, size_limit_bytes: Some(0) } => {
+            Err(Error::user("sizeLimit must be above 0"))
+        }
+        VolumeSource::EmptyDir { .. } => Ok(()),
         VolumeSource::HostPath { path, expected } => check_host_path(path, *expected),
     }
     .context(|| format!("cannot mount volume \"{}\"", volume.name))
-}
-
-fn check_limit(medium: Medium, limit: Option<u64>) -> Result<()> {
-    match (medium, limit) {
-        (Medium::Disk, Some(_)) => {
-            Err(Error::user("sizeLimit of an emptyDir on disk is not supported: it could not be enforced")
-                .hint("add medium=Memory, or leave the limit out"))
-        }
-        // To tmpfs a size of 0 means no limit at all, tmpfs(5).
-        (Medium::Memory, Some(0)) => Err(Error::user("sizeLimit must be above 0")),
-        _ => Ok(()),
-    }
 }
 
 /// What the host has at `path` must be what is expected; nothing is made.
@@ -249,10 +251,12 @@ mod tests {
     #[test]
     fn sets_of_volumes() {
         let specs = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<VolumeSpec>>();
+        let check = |specs: &[VolumeSpec]| check(specs, PodKind::Bare);
         assert!(check(&specs(&["a=emptyDir", "b=emptyDir,medium=Memory,sizeLimit=1Mi"])).is_ok());
+        assert!(super::check(&specs(&["a=emptyDir,sizeLimit=1Mi"]), PodKind::Manifest).is_ok());
         for (bad, words) in [
             (specs(&["a=emptyDir", "a=emptyDir"]), "volume \"a\" is given twice"),
-            (specs(&["a=emptyDir,sizeLimit=1Mi"]), "could not be enforced"),
+            (specs(&["a=emptyDir,sizeLimit=1Mi"]), "nobody watches"),
             (specs(&["a=emptyDir,medium=Memory,sizeLimit=0"]), "above 0"),
             (
                 specs(&["a=hostPath:/no/such/thing"]),

@@ -15,6 +15,7 @@ use super::control::Request;
 use super::crew::Member;
 use super::keeper::KeeperLink;
 use super::later::{Later, RETRY, Task};
+use super::measure::Measuring;
 use super::poll::{Poll, Source, Trigger};
 use super::requests::Requests;
 use super::runtime_spec::Facts;
@@ -63,6 +64,8 @@ pub struct Supervisor {
     pub(super) attempts: Attempts,
     /// Where they connect, once one of them does.
     pub(super) network: Option<Network>,
+    /// While the pod's use of the disk is measured.
+    pub(super) measuring: Option<Measuring>,
     /// What the rules have not been told yet.
     pub(super) news: VecDeque<Event>,
     /// Why the latest program that could not be executed could not.
@@ -117,6 +120,7 @@ impl Supervisor {
             later: Later::default(),
             attempts: Attempts::new()?,
             network: None,
+            measuring: None,
             news: VecDeque::new(),
             fault: None,
             more: Vec::new(),
@@ -212,6 +216,7 @@ impl Supervisor {
             Source::Output(index) => self.pump(place(index), Stream::Stdout),
             Source::ErrorOutput(index) => self.pump(place(index), Stream::Stderr),
             Source::Attempts => self.attend()?,
+            Source::Measuring => self.take_measure(),
         }
         Ok(())
     }
@@ -252,6 +257,7 @@ impl Supervisor {
             Action::Remove { index } => self.remove(index),
             Action::Probe { index, restart, kind } => self.probe(index, restart, kind),
             Action::Hook { index, restart, hook } => self.hook(index, restart, hook),
+            Action::Measure => self.measure(),
             Action::End => self.ended = true,
         }
     }

@@ -13,6 +13,7 @@
 //! sandbox              replacing a keeper or a pause that died
 //! attempt, attend      running a probe or a hook once; which, and telling what came of it
 //! resize               other limits for containers that run
+//! measure              how much of the disk the pod takes
 //! runtime_spec         from a manifest and an image to the spec of a container
 //! outcome, adopt       how a container ended, whoever was its parent; going on after a supervisor that was killed
 //! ```
@@ -33,6 +34,7 @@ pub mod keeper;
 mod last_words;
 mod later;
 pub mod lock;
+mod measure;
 pub mod outcome;
 mod output;
 mod poll;

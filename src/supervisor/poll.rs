@@ -29,6 +29,8 @@ pub enum Source {
     ErrorOutput(u32),
     /// A probe or a hook has got on.
     Attempts,
+    /// The process that measures the pod's use of the disk has found something.
+    Measuring,
 }
 
 impl Source {
@@ -44,6 +46,7 @@ impl Source {
             Self::Output(number) => (7, number),
             Self::ErrorOutput(number) => (8, number),
             Self::Attempts => (9, 0),
+            Self::Measuring => (10, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -61,6 +64,7 @@ impl Source {
             7 => Self::Output(number),
             8 => Self::ErrorOutput(number),
             9 => Self::Attempts,
+            10 => Self::Measuring,
             _ => return None,
         })
     }
@@ -155,6 +159,7 @@ mod tests {
             S::Output(1),
             S::ErrorOutput(2),
             S::Attempts,
+            S::Measuring,
         ];
         for source in all {
             assert_eq!(Source::unpack(source.pack()), Some(source));

@@ -3,8 +3,8 @@
 //! could not be removed any more.
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::sys::stat::{Mode, fstat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::{CStr, CString};
 use std::io;
@@ -31,8 +31,8 @@ pub enum Next {
 
 /// Walks the directory at `path` and those below it, depth first; symbolic links are not followed. `enter` gets each
 /// directory on the way down and gives the names of those in it to walk; `leave` gets the directory above and the name
-/// on the way up, but not for the topmost one. Names that vanish meanwhile are left out. Two descriptors are open at a
-/// time besides what the callbacks open, and nothing grows on the stack.
+/// on the way up, but not for the topmost one. Names that vanish meanwhile, or are no directories any more, are left
+/// out. Two descriptors are open at a time besides what the callbacks open, and nothing grows on the stack.
 ///
 /// # Errors
 /// ENOTDIR when it is none; EBUSY when something of it was moved elsewhere meanwhile; those of the system and of the
@@ -55,8 +55,13 @@ pub fn walk(
                     levels.push(arrive(&below)?);
                     directory = below;
                 }
-                // ENODEV is what a cgroup that goes may say.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {
+                // ENODEV is what a cgroup that goes may say; the others, what came in a directory's place.
+                Err(error)
+                    if matches!(
+                        error.raw_os_error(),
+                        Some(libc::ENOENT | libc::ENODEV | libc::ENOTDIR | libc::ELOOP)
+                    ) =>
+                {
                     level.below.pop();
                 }
                 Err(error) => return Err(error),
@@ -91,6 +96,44 @@ pub fn remove(path: &Path) -> io::Result<()> {
         Err(error) => Err(error.into()),
     })?;
     std::fs::remove_dir(path)
+}
+
+/// Bytes on the disk of the directory at `path` and of everything in it on the same file system: as `du` counts, but
+/// that of a file with several links each counts its share, so that nothing need be remembered. What vanishes meanwhile
+/// is left out, and what came meanwhile may be.
+///
+/// # Errors
+/// Those of [`walk`].
+pub fn disk_usage(path: &Path) -> io::Result<u64> {
+    const BLOCK: u64 = 512; // st_blocks, stat(2)
+    let (mut blocks, mut device) = (0_u64, None);
+    let mut count = |stat: &FileStat, links: u64| {
+        blocks = blocks.saturating_add(u64::try_from(stat.st_blocks).unwrap_or(0) / links.max(1));
+    };
+    let enter = |directory: BorrowedFd<'_>| {
+        let stat = fstat(directory)?;
+        let mut below = Vec::new();
+        if *device.get_or_insert(stat.st_dev) != stat.st_dev {
+            return Ok(below);
+        }
+        count(&stat, 1);
+        for entry in std::fs::read_dir(short_path(directory))? {
+            let entry = entry?;
+            let name = CString::new(entry.file_name().into_vec())?;
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                below.push(name);
+                continue;
+            }
+            match fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Ok(stat) => count(&stat, stat.st_nlink),
+                Err(Errno::ENOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(below)
+    };
+    walk(path, enter, |_, _| Ok(Next::Leave))?;
+    Ok(blocks.saturating_mul(BLOCK))
 }
 
 /// A path to an open directory: its own may be longer than the kernel takes.
@@ -134,6 +177,27 @@ fn clear(directory: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
 mod tests {
     use super::*;
     use nix::sys::stat::mkdirat;
+    use std::io::Write;
+
+    #[test]
+    fn a_tree_is_measured_once_whatever_its_links() {
+        let scratch = std::env::temp_dir().join(format!("podrun-usage-{}", std::process::id()));
+        let (tree, outside) = (scratch.join("tree"), scratch.join("outside"));
+        std::fs::create_dir_all(tree.join("below/deep")).unwrap();
+        std::fs::create_dir_all(&outside).unwrap();
+        let empty = disk_usage(&tree).unwrap();
+        let new = |path: &Path| std::fs::OpenOptions::new().write(true).create_new(true).open(path).unwrap();
+        let megabyte = vec![1; 1 << 20];
+        new(&outside.join("large")).write_all(&megabyte).unwrap();
+        std::os::unix::fs::symlink(&outside, tree.join("link")).unwrap();
+        new(&tree.join("below/deep/a")).write_all(&megabyte).unwrap();
+        std::fs::hard_link(tree.join("below/deep/a"), tree.join("below/b")).unwrap();
+        new(&tree.join("sparse")).set_len(1 << 40).unwrap();
+        let used = disk_usage(&tree).unwrap() - empty;
+        assert!((1 << 20..(1 << 20) + (64 << 10)).contains(&used), "{used}");
+        assert_eq!(disk_usage(&tree.join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::remove_dir_all(scratch).unwrap();
+    }
 
     #[test]
     fn a_tree_goes_however_deep_and_links_are_not_followed() {

@@ -202,7 +202,7 @@ fn judge(old: &PodSpec, wanted: &PodSpec) -> Result<()> {
     for (index, (old, new)) in containers.zip(wanted.all_containers()).enumerate() {
         old.image.clone_from(&new.image);
         if wanted.role(index) != Role::Init {
-            old.resources = new.resources;
+            old.resources = old.resources.resized(new.resources);
         }
     }
     match differences(&allowed, wanted)?.as_slice() {

@@ -6,6 +6,7 @@ use crate::cgroup;
 use crate::cli::{Globals, output};
 use crate::error::{Context, Result};
 use crate::model::podspec::ContainerSpec;
+use crate::model::quantity;
 use crate::model::time;
 use crate::pod::PodKind;
 use serde_json::Value;
@@ -138,7 +139,7 @@ fn limits(cgroup_path: &str) -> String {
 /// `memory 64Mi` for a number of bytes; none for `max` or what v1 says in its place, a number near 2^63.
 fn memory_limit(text: &str) -> Option<String> {
     let bytes: u64 = text.parse().ok().filter(|bytes| *bytes < 1 << 60)?;
-    Some(format!("memory {}", details::quantity(bytes)))
+    Some(format!("memory {}", quantity::text(bytes)))
 }
 
 /// `1.5 CPUs` for a quota and a period; none where the quota is `max` or -1.

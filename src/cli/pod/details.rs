@@ -2,6 +2,7 @@
 
 use crate::cli::output::Table;
 use crate::model::podspec::{ContainerSpec, PodSpec, ResourceList};
+use crate::model::quantity;
 use crate::model::status::{Condition, ContainerState, ContainerStatus, Event, PodStatus, Terminated};
 use crate::model::time;
 use std::collections::BTreeMap;
@@ -133,16 +134,11 @@ fn amounts(list: ResourceList) -> String {
         millis if millis.is_multiple_of(1000) => format!("cpu {}", millis / 1000),
         millis => format!("cpu {millis}m"),
     });
-    let memory = list.memory_bytes.map(|bytes| format!("memory {}", quantity(bytes)));
-    cpu.into_iter().chain(memory).collect::<Vec<_>>().join(", ")
-}
-
-/// Bytes as Kubernetes writes them: `64Mi`.
-pub fn quantity(bytes: u64) -> String {
-    let units = [(40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")];
-    let unit = units.into_iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
-    let (shift, name) = unit.unwrap_or((0, ""));
-    format!("{}{name}", bytes >> shift)
+    let bytes =
+        |name: &str, bytes: Option<u64>| bytes.map(|bytes| format!("{name} {}", quantity::text(bytes)));
+    let memory = bytes("memory", list.memory_bytes);
+    let disk = bytes("ephemeral-storage", list.ephemeral_storage_bytes);
+    [cpu, memory, disk].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The events as a table, the oldest first, counted as kubectl does: `5s (x3 over 2m)`.
@@ -178,7 +174,11 @@ mod tests {
         one.ports =
             vec![ContainerPort { name: Some("http".into()), container_port: 80, protocol: "TCP".into() }];
         one.volume_mounts = vec![crate::cli::args::volume_mount("data:/data:ro").unwrap()];
-        one.resources.limits = ResourceList { cpu_millis: Some(1500), memory_bytes: Some(64 << 20) };
+        one.resources.limits = ResourceList {
+            cpu_millis: Some(1500),
+            memory_bytes: Some(64 << 20),
+            ephemeral_storage_bytes: Some(1 << 30),
+        };
         one.resources.requests.cpu_millis = Some(2000);
         let mut status = samples::status(Phase::Running, vec![samples::running()]);
         status.containers[0].restart_count = 1;
@@ -194,7 +194,7 @@ mod tests {
             ("Command", "sh -c \"echo hi\""),
             ("Ports", "80/TCP (http)"),
             ("Mounts", "data at /data, read-only"),
-            ("Limits", "cpu 1500m, memory 64Mi"),
+            ("Limits", "cpu 1500m, memory 64Mi, ephemeral-storage 1Gi"),
             ("Requests", "cpu 2"),
         ];
         assert_eq!(facts, want.map(|(title, text)| (title, text.to_owned())));

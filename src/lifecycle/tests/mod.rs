@@ -9,6 +9,7 @@ mod random;
 mod resume;
 mod simulation;
 mod stop;
+mod storage;
 mod words;
 
 use super::*;

@@ -46,6 +46,8 @@ struct World {
     /// Questions that await an answer.
     probes: Vec<(usize, u32, ProbeKind)>,
     hooks: Vec<(usize, u32, HookKind)>,
+    measuring: bool,
+    evicted: bool,
     /// Containers that have had their stop signal, in this run and ever.
     signaled: Vec<bool>,
     stopped_once: Vec<bool>,
@@ -71,6 +73,8 @@ impl World {
             done: vec![false; count],
             probes: vec![],
             hooks: vec![],
+            measuring: false,
+            evicted: false,
             signaled: vec![false; count],
             stopped_once: vec![false; count],
             crashes: vec![(0, 0); count],
@@ -214,6 +218,10 @@ impl World {
                 assert!(!self.signaled[index], "a hook behind the signal");
                 self.hooks.push((index, restart, hook));
             }
+            Action::Measure => {
+                assert!(!self.measuring && !self.stopping);
+                self.measuring = true;
+            }
             Action::End => {
                 assert!(last && !self.ended);
                 assert!(self.things.iter().all(|thing| *thing == Thing::Nothing));
@@ -267,7 +275,17 @@ impl World {
     /// A question is answered, or a hook ends.
     fn answer(&mut self) {
         let fails = self.dice.below(3) == 0;
-        if !self.probes.is_empty() && self.dice.below(2) == 0 {
+        if self.measuring {
+            self.measuring = false;
+            let evicts = self.dice.below(20) == 0;
+            if evicts && !self.stopping && !self.machine.is_ending() {
+                (self.stopping, self.evicted) = (true, true);
+                self.stop_end = self.now + 1000;
+            }
+            let containers = vec![1 << 10, u64::from(evicts) << 30];
+            let usage = (!fails || evicts).then_some(DiskUsage { volumes: vec![], containers });
+            self.tell(Event::Measured { usage });
+        } else if !self.probes.is_empty() && self.dice.below(2) == 0 {
             let (index, restart, kind) = self.probes.swap_remove(self.dice.below(self.probes.len()));
             let result = match self.dice.below(8) {
                 0 => ProbeResult::Unknown("x".into()),
@@ -341,7 +359,7 @@ impl World {
     /// The supervisor dies, and another one looks what there is.
     fn change_supervisor(&mut self) {
         let count = self.things.len();
-        (self.probes, self.hooks) = (vec![], vec![]);
+        (self.probes, self.hooks, self.measuring) = (vec![], vec![], false);
         // What was only being made or removed is finished or given up by whoever comes next.
         let text = serde_json::to_string(self.machine.status()).unwrap();
         let status = serde_json::from_str(&text).unwrap();
@@ -427,6 +445,7 @@ fn any_pod(dice: &mut Dice) -> PodSpec {
             _ => None,
         };
         (spec.lifecycle.post_start, spec.lifecycle.pre_stop) = (hook(), hook());
+        spec.resources.limits.ephemeral_storage_bytes = (dice.below(4) == 0).then_some(1 << 20);
         spec
     };
     let inits = (0..3).map(|index| any(format!("i{index}"), true)).collect::<Vec<_>>();
@@ -442,7 +461,7 @@ fn any_pod(dice: &mut Dice) -> PodSpec {
 
 #[test]
 fn whatever_happens_the_invariants_hold() {
-    let (mut initialized, mut all_restarts) = (0, 0);
+    let (mut initialized, mut all_restarts, mut evicted) = (0, 0, 0);
     for seed in 1..=2000u64 {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let spec = any_pod(&mut dice);
@@ -454,6 +473,10 @@ fn whatever_happens_the_invariants_hold() {
         }
         initialized += u32::from(world.restarts[count - 1].is_some());
         all_restarts += world.all_restarts;
+        if world.evicted {
+            evicted += 1;
+            assert_eq!(world.machine.status().reason.as_deref(), Some("Evicted"));
+        }
         // Told to stop, every pod comes to its end.
         world.tell(Event::Stop { grace_seconds: 1 });
         for _ in 0..4000 {
@@ -470,4 +493,5 @@ fn whatever_happens_the_invariants_hold() {
     }
     assert!(initialized > 500, "many worlds come far: {initialized}");
     assert!(all_restarts > 200, "many restart as a whole: {all_restarts}");
+    assert!(evicted > 20, "some are evicted: {evicted}");
 }

@@ -65,6 +65,8 @@ pub struct Simulation {
     pub answers: HashMap<(&'static str, ProbeKind), ProbeResult>,
     /// Hooks are answered with success at once.
     pub hooks_answer: bool,
+    /// What is found on the disk.
+    pub usage: Option<DiskUsage>,
     pub ended: bool,
 }
 
@@ -79,6 +81,7 @@ impl Simulation {
             deaf: vec![],
             answers: HashMap::new(),
             hooks_answer: true,
+            usage: None,
             ended: false,
         };
         simulation.tell(Event::Create);
@@ -171,6 +174,10 @@ impl Simulation {
                 if self.hooks_answer {
                     self.tell(Event::Hooked { index, restart, hook, result: Ok(()) });
                 }
+            }
+            Action::Measure => {
+                self.log.push(format!("{} measure", self.now / 1000));
+                self.tell(Event::Measured { usage: self.usage.clone() });
             }
             Action::End => {
                 self.ended = true;

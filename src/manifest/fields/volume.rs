@@ -54,7 +54,7 @@ pub(super) static EMPTY_DIR_VOLUME_SOURCE: Type = Type {
     name: "EmptyDirVolumeSource",
     fields: &[
         honoured("medium", Text),
-        honoured("sizeLimit", Quantity), // with medium Memory; a disk's cannot be enforced yet
+        honoured("sizeLimit", Quantity),
         unsupported("mode", Int32, Unset::Null),
     ],
 };

@@ -94,7 +94,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "Invalid value: \"cpus\": must be a standard resource for containers",
     ),
     ("resources: {limits: {nvidia.com/gpu: 1}}", "", "limits[nvidia.com/gpu]: not supported yet"),
-    ("resources: {limits: {ephemeral-storage: 1Gi}}", "", "limits[ephemeral-storage]: not supported yet"),
+    (
+        "resources: {limits: {ephemeral-storage: 1Gi}, requests: {ephemeral-storage: 2Gi}}",
+        "",
+        "requests[ephemeral-storage]: Invalid value: \"2Gi\": must be less than or equal to ephemeral-storage limit of 1Gi",
+    ),
     (
         "imagePullPolicy: always",
         "",
@@ -165,8 +169,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "",
-        "volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}]",
-        "a limit on the disk's is not supported yet\nhint: leave it out, or set medium: Memory",
+        "volumes: [{name: v, emptyDir: {sizeLimit: -1}}]",
+        "Invalid value: \"-1\": must be greater than or equal to 0",
     ),
     ("", "volumes: [{name: v, emptyDir: {medium: HugePages-2Mi}}]", "HugePages-2Mi is not supported yet"),
     ("", "volumes: [{name: v, hostPath: {path: srv}}]", "Invalid value: \"srv\": must be an absolute path"),

@@ -203,7 +203,7 @@ fn defaults_of_kubernetes_are_never_refused() {
 fn ignored_fields_leave_a_pod_that_stands() {
     let text = with(
         "volumeMounts: [{name: c, mountPath: /c}, {name: v, mountPath: /v}]",
-        "volumes: [{name: c, configMap: {name: x}},\n  {name: v, emptyDir: {sizeLimit: 1Gi}}]\nhostIPC: true",
+        "volumes: [{name: c, configMap: {name: x}},\n  {name: v, emptyDir: {medium: HugePages-2Mi}}]\nhostIPC: true",
     );
     let manifest = read(text.as_bytes(), "shop.yaml", &LENIENT).unwrap().remove(0);
     assert_eq!(manifest.spec.volumes.len(), 1);

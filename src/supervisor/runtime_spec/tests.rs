@@ -241,7 +241,8 @@ fn a_privileged_container_is_not() {
 
 #[test]
 fn limits() {
-    let list = |cpu_millis, memory_bytes| ResourceList { cpu_millis, memory_bytes };
+    let list =
+        |cpu_millis, memory_bytes| ResourceList { cpu_millis, memory_bytes, ..ResourceList::default() };
     for (requests, limits, shares, quota, memory) in [
         (list(None, None), list(None, None), 2, None, None),
         (list(Some(1), None), list(None, None), 2, None, None),
@@ -285,7 +286,8 @@ fn containers_run_out_of_memory_as_a_whole_where_the_kernel_can() {
 
 #[test]
 fn who_is_killed_first_for_want_of_memory() {
-    let list = |cpu_millis, memory_bytes| ResourceList { cpu_millis, memory_bytes };
+    let list =
+        |cpu_millis, memory_bytes| ResourceList { cpu_millis, memory_bytes, ..ResourceList::default() };
     let burstable = |bytes| Resources { requests: list(None, Some(bytes)), limits: list(None, None) };
     let guaranteed = Resources { requests: list(Some(1), Some(GIB)), limits: list(Some(1), Some(GIB)) };
     for (resources, may_lower, want) in [
