@@ -1,7 +1,9 @@
 //! What config.json and process.json say of scheduling, NUMA memory, the execution domain, and labels.
 
-use crate::harness::{Case, Runtime, Test, case, facts, machine, runtime::path_text, skip};
+use crate::harness::command::Cmd;
+use crate::harness::{Case, Outcome, Runtime, Test, case, facts, machine, runtime::path_text, skip};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -22,6 +24,7 @@ pub fn cases() -> Vec<Case> {
         case!(memory_policy_that_makes_no_sense_is_refused),
         case!(process_file_that_says_little_has_the_rest_of_the_container),
         case!(apparmor_profile_is_refused_where_there_is_no_apparmor),
+        case!(apparmor_profile_confines_init_and_exec),
         case!(selinux_labels_are_refused_where_there_is_no_selinux),
     ]
 }
@@ -367,6 +370,72 @@ fn apparmor_profile_is_refused_where_there_is_no_apparmor(t: &Test) {
         .says(&["--apparmor", "not enabled"]);
     let file = process_file(t, "apparmorProfile", &json!("some-profile"));
     podrun.run(&["exec", "--process", &file, "c"]).exits(255).says(&["apparmorProfile", "not enabled"]);
+    podrun.remove("c");
+}
+
+/// Profiles that are loaded until this is dropped.
+struct Profiles {
+    place: PathBuf,
+    file: String,
+}
+
+impl Profiles {
+    #[track_caller]
+    fn load(t: &Test, text: &str) -> Self {
+        let profiles = Self { place: t.directory("parser"), file: path_text(&t.file("profiles", text)) };
+        profiles.parser("--replace").ok();
+        profiles
+    }
+
+    fn parser(&self, what: &str) -> Outcome {
+        Cmd::new(&self.place, ["apparmor_parser", what, "--skip-cache", &self.file]).run()
+    }
+}
+
+impl Drop for Profiles {
+    fn drop(&mut self) {
+        self.parser("--remove").ok();
+    }
+}
+
+fn apparmor_profile_confines_init_and_exec(t: &Test) {
+    if !machine::has_apparmor() {
+        skip("there is no AppArmor");
+    }
+    if !machine::has_package("apparmor_parser") {
+        skip("there is no apparmor_parser");
+    }
+    let [strict, lax] = ["strict", "lax"].map(|name| format!("podrun-test-{}-{name}", std::process::id()));
+    let profile = |name: &str, denied: &str| {
+        format!(
+            "profile {name} flags=(attach_disconnected,mediate_deleted) {{\n  file,\n  capability,\n  network,\n  signal,\n  ptrace,\n  deny {denied} w,\n}}\n"
+        )
+    };
+    let _profiles = Profiles::load(t, &(profile(&strict, "/denied/{,**}") + &profile(&lax, "/other/{,**}")));
+    let podrun = t.podrun();
+    let bundle = |no_new_privileges: bool| {
+        t.bundle()
+            .args(&["/bin/probe", "sleep", "300"])
+            .mount("tmpfs", "tmpfs", "/denied", &[])
+            .set("/process/apparmorProfile", json!(strict))
+            .set("/process/noNewPrivileges", json!(no_new_privileges))
+    };
+    let facts = ["/bin/probe", "facts", "--path", "/denied"];
+    for no_new_privileges in [false, true] {
+        podrun.up(&bundle(no_new_privileges), "c");
+        let current = std::fs::read_to_string(format!("/proc/{}/attr/current", podrun.pid("c")));
+        assert_eq!(current.expect("the profile").trim_end(), format!("{strict} (enforce)"));
+        // `exec` has the container's, or the one it names.
+        let own = podrun.run(&[&["exec", "c"][..], &facts].concat()).ok().json();
+        assert_eq!(own["paths"]["/denied"]["write"], "EACCES");
+        let other = podrun.run(&[&["exec", "--apparmor", &lax, "c"][..], &facts].concat()).ok().json();
+        assert_eq!(other["paths"]["/denied"]["write"], "ok");
+        podrun.remove("c");
+    }
+    // What is not loaded is named, and nothing runs without it.
+    podrun.up(&bundle(false), "c");
+    let out = podrun.run(&["exec", "--apparmor", "podrun-test-none", "c", "/bin/probe", "exit", "0"]);
+    out.exits(255).says(&["podrun-test-none", "apparmor_parser"]);
     podrun.remove("c");
 }
 

@@ -71,6 +71,7 @@ pub fn conditions() -> Vec<(&'static str, bool)> {
         ("no-cap-sys-resource", !raised),
         ("one-processor", processors() < 2),
         ("apparmor", has_apparmor()),
+        ("no-apparmor", !has_apparmor() || !has_package("apparmor_parser")),
         ("selinux", has_selinux()),
         ("cgroup-v1", !cgroups::is_pure_v2()),
         ("cgroup-v2", cgroups::is_pure_v2()),
