@@ -3,6 +3,7 @@
 use crate::harness::runtime::path_text;
 use crate::harness::{Bundle, Case, Test, case, cgroups, eventually, proc, skip};
 use serde_json::json;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
@@ -14,6 +15,7 @@ pub fn cases() -> Vec<Case> {
         case!(groups_above_and_beside_stay),
         case!(hostile_paths_are_refused),
         case!(groups_with_processes_made_inside_go_with_the_container),
+        case!(group_that_can_be_written_is_the_containers_users),
         case!(threaded_group_made_inside_goes_with_the_container),
         case!(group_below_a_threaded_one_is_explained),
         case!(controllers_are_handed_down_to_the_group),
@@ -182,6 +184,48 @@ fn groups_with_processes_made_inside_go_with_the_container(t: &Test) {
     for pid in pids.as_array().expect("a list") {
         let pid = i32::try_from(pid.as_i64().expect("a pid")).expect("a pid");
         eventually("they are gone", || (!proc::lives(pid)).then_some(()));
+    }
+}
+
+/// As the runtime specification has it: on v2, in a namespace of its own, where it may write.
+fn group_that_can_be_written_is_the_containers_users(t: &Test) {
+    let podrun = t.podrun();
+    let user = json!({"uid": 1000, "gid": 1000});
+    let owners = |bundle: &Bundle| {
+        podrun.up(bundle, "c");
+        let group = cgroups::directory_of(podrun.pid("c"), "memory");
+        let uid = |file: &str| std::fs::metadata(group.join(file)).map(|file| file.uid()).ok();
+        let other = if cgroups::is_pure_v2() { "cgroup.max.depth" } else { "notify_on_release" };
+        (uid("."), uid("cgroup.procs"), uid(other))
+    };
+    let mine = if cgroups::is_pure_v2() { Some(1000) } else { Some(0) };
+    // Somebody who owns the group can divide it, and that is all.
+    let script = if cgroups::is_pure_v2() {
+        "set -e; cd /sys/fs/cgroup; mkdir foo; echo $$ >foo/cgroup.procs; cat /proc/self/cgroup; \
+         echo 9 >cgroup.max.depth 2>/dev/null || echo refused; sleep 300"
+    } else {
+        "cat /proc/self/cgroup; mkdir /sys/fs/cgroup/memory/foo 2>/dev/null || echo refused; sleep 300"
+    };
+    let nested = nesting(t, script).set("/process/user", user.clone());
+    assert_eq!(owners(&nested), (mine, mine, Some(0)));
+    podrun.run(&["delete", "--force", "c"]).ok().quietly();
+    let out = podrun.up(&nested, "c");
+    podrun.wait_output(&out, "refused");
+    assert_eq!(out.later().contains("0::/foo"), cgroups::is_pure_v2(), "{}", out.later());
+    podrun.run(&["delete", "--force", "c"]).ok().quietly();
+    // Read-only, as most have it; and in the host's cgroup namespace.
+    let sleep = ["/bin/probe", "sleep", "300"];
+    let read_only = t.bundle().args(&sleep).namespace("cgroup", Some("")).set("/process/user", user.clone());
+    let shared = nesting(t, "sleep 300").namespace("cgroup", None).set("/process/user", user);
+    // Root is who owns it anyway; mapped, it is another.
+    let root = nesting(t, "sleep 300");
+    let mapped = nesting(t, "sleep 300")
+        .namespace("user", Some(""))
+        .set("/linux/uidMappings", json!([{"containerID": 0, "hostID": 1000, "size": 65536}]))
+        .set("/linux/gidMappings", json!([{"containerID": 0, "hostID": 1000, "size": 65536}]));
+    for (bundle, owner) in [(read_only, Some(0)), (shared, Some(0)), (root, Some(0)), (mapped, mine)] {
+        assert_eq!(owners(&bundle), (owner, owner, Some(0)));
+        podrun.run(&["delete", "--force", "c"]).ok().quietly();
     }
 }
 

@@ -14,6 +14,7 @@ mod block_io;
 mod check;
 mod cpu;
 mod create;
+mod delegate;
 mod detect;
 mod device_filter;
 mod devices;

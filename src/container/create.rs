@@ -193,6 +193,7 @@ fn begin_reserved(
 fn enterable(cgroup: &Cgroup, plan: &Plan) -> Result<Entry> {
     cgroup.create()?;
     cgroup.apply(&plan.resources)?;
+    plan.cgroup_owner.map_or(Ok(()), |uid| cgroup.delegate(uid))?;
     report::debug(|| format!("made and limited cgroup {}", cgroup.path()));
     cgroup.entry()
 }

@@ -205,6 +205,11 @@ impl Mappings {
         (or(&self.uids, uid), or(&self.gids, gid))
     }
 
+    /// What a uid of the namespace is outside.
+    pub fn outside_uid(&self, uid: u32) -> Option<u32> {
+        self.uids.outside(uid)
+    }
+
     /// Makes sure that a process can be this user.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::seccomp;
 use crate::state::layout::scratch;
 use crate::sync::link::InitEnd;
 use crate::sys::clone::single_threaded;
-use crate::sys::mount::Depth;
+use crate::sys::mount::{ATTR_RDONLY, Depth};
 use crate::sys::socket;
 use oci_spec::runtime::{Linux, LinuxResources, Mount, Spec};
 use std::collections::HashMap;
@@ -35,6 +35,8 @@ use std::path::Path;
 pub struct Plan {
     /// Its groups, with what to limit them to.
     pub cgroup: Option<Cgroup>,
+    /// Who is to own the groups, where that is not us.
+    pub cgroup_owner: Option<u32>,
     /// Limits.
     pub resources: LinuxResources,
     /// Its group in the resctrl file system.
@@ -150,12 +152,16 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         RootSource::Overlay(overlay) => overlay.scratch.join(scratch::ROOT),
     };
     let places = Places { bundle, root: &path };
+    let mounts = plan_mounts(places, spec, &namespaces, cgroup.as_ref(), hierarchies.as_ref())?;
+    let uid = process.user().uid();
+    let uid = mappings.as_ref().map_or(Some(uid), |mappings| mappings.outside_uid(uid));
+    let cgroup_owner = uid.filter(|uid| *uid != 0 && is_delegated(&namespaces, cgroup.as_ref(), &mounts));
     let root = RootPlan {
         overlay: None, // made once the container is on record
         read_only: root.readonly().unwrap_or(false),
         propagation: root_propagation(linux, request.no_pivot)?,
         no_pivot: request.no_pivot,
-        mounts: plan_mounts(places, spec, &namespaces, cgroup.as_ref(), hierarchies.as_ref())?,
+        mounts,
         devices: mounts::devices(linux.devices().as_deref().unwrap_or_default())?,
         console: terminal,
         masked: absolute("linux.maskedPaths", linux.masked_paths().as_deref())?,
@@ -180,6 +186,7 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
             namespaces.has_own(libc::CLONE_NEWNET),
         )?,
         cgroup,
+        cgroup_owner,
         resources,
         rdt: linux.intel_rdt().as_ref().map(|rdt| RdtPlan::of(rdt, request.id.as_str())).transpose()?,
         namespaces,
@@ -346,6 +353,17 @@ fn plan_mounts(
         plans.push(plan);
     }
     Ok(plans)
+}
+
+/// Whether the container's user is to manage its group: where it sees nothing but that, and may write there. The runtime
+/// specification wants it on v2 alone, which is made for it.
+fn is_delegated(namespaces: &Namespaces, cgroup: Option<&Cgroup>, mounts: &[mounts::MountPlan]) -> bool {
+    let writable = |mount: &mounts::MountPlan| {
+        matches!(mount.kind, MountKind::Cgroup(_)) && mount.options.flags.of_new().set & ATTR_RDONLY == 0
+    };
+    namespaces.new_cgroup
+        && cgroup.is_some_and(|cgroup| cgroup.mode() == Mode::V2)
+        && mounts.iter().any(writable)
 }
 
 /// What the container sees of each hierarchy: its own group as the root.
