@@ -58,6 +58,15 @@ fn seccomp_works_without_no_new_privileges(t: &Test) {
             .set("/process/user", json!({"uid": user, "gid": user}))
             .set("/linux/seccomp", deny("keyctl", 95));
         assert_eq!(asked(&podrun, &bundle), "EOPNOTSUPP");
+        // The working directory has been entered, and looked at, by then.
+        let bundle = t
+            .bundle()
+            .args(&["/bin/probe", "exit", "3"])
+            .set("/process/cwd", json!("/tmp"))
+            .set("/process/noNewPrivileges", json!(false))
+            .set("/process/user", json!({"uid": user, "gid": user}))
+            .set("/linux/seccomp", deny("getcwd", 1));
+        podrun.run_bundle(&bundle, "c").exits(3);
     }
 }
 

@@ -127,8 +127,7 @@ fn hooks_read_the_state_on_stdin(t: &Test) {
     let pid = podrun.pid("c");
     podrun.run(&["start", "c"]).ok();
     podrun.run(&["delete", "--force", "c"]).ok().quietly();
-    for (stage, status) in STAGES.into_iter().zip(["creating", "creating", "creating", "created", "running"])
-    {
+    for (stage, status) in STAGES.into_iter().zip(["created", "creating", "creating", "created", "running"]) {
         let state: Value = serde_json::from_slice(&std::fs::read(bundle.rootfs(stage)).unwrap()).unwrap();
         let expected = json!({
             "ociVersion": "1.0.2", "id": "c", "status": status, "pid": pid, "bundle": bundle.text(),

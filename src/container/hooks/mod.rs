@@ -77,8 +77,9 @@ impl Stage {
     /// The status that the hook is told.
     fn status(self) -> Status {
         match self {
-            Self::Prestart | Self::CreateRuntime | Self::CreateContainer => Status::Creating,
-            Self::StartContainer => Status::Created,
+            Self::CreateRuntime | Self::CreateContainer => Status::Creating,
+            // Prestart hooks are of a version of the specification that ran them at `start`, and knew nothing earlier.
+            Self::Prestart | Self::StartContainer => Status::Created,
             Self::Poststart => Status::Running,
             Self::Poststop => Status::Stopped,
         }

@@ -47,25 +47,29 @@ pub fn set_capabilities(init: &mut Init) -> Result<()> {
     init.plan.process.capabilities.apply()
 }
 
-/// Enters the working directory with root's rights, which the user may not have on the way to it.
+/// Enters the working directory with root's rights, if those are enough.
 pub fn enter_cwd_early(init: &mut Init) -> Result<()> {
-    let cwd = &init.plan.process.cwd;
-    match nix::unistd::chdir(cwd) {
-        Err(nix::errno::Errno::EACCES) => Ok(()), // enter_cwd tries again
-        other => other.context_as(Kind::User, || format!("{cwd:?}")),
+    match enter(&init.plan.process.cwd) {
+        Err(error) if error.errno() == Some(libc::EACCES) => Ok(()), // enter_cwd tries again
+        entered => {
+            init.in_cwd = entered.is_ok();
+            entered
+        }
     }
 }
 
-/// Enters the working directory as the user, if root could not, and makes sure that it lies in the container.
+/// Enters the working directory as the user, if root could not.
+pub fn enter_cwd(init: &mut Init) -> Result<()> {
+    if init.in_cwd { Ok(()) } else { enter(&init.plan.process.cwd) }
+}
+
+/// Enters it, and makes sure that it lies in the container.
 ///
 /// A path such as /proc/self/fd/7 may lead to a directory of the host through a descriptor that somebody leaked
 /// (CVE-2024-21626): getcwd(2) then finds no way to it from the root.
-pub fn enter_cwd(init: &mut Init) -> Result<()> {
-    let cwd = &init.plan.process.cwd;
+fn enter(cwd: &Path) -> Result<()> {
     let title = || format!("{cwd:?}");
-    if nix::unistd::getcwd().is_ok_and(|now| now == Path::new("/")) && cwd != Path::new("/") {
-        nix::unistd::chdir(cwd).context_as(Kind::User, title)?;
-    }
+    nix::unistd::chdir(cwd).context_as(Kind::User, title)?;
     let outside =
         || Error::user("it does not lie inside the container").hint("choose a directory of the image");
     match nix::unistd::getcwd() {

@@ -90,6 +90,8 @@ pub struct Init {
     root: Option<Root>,
     console: Option<OwnedFd>,
     warnings: Vec<String>,
+    /// It stands in the working directory.
+    in_cwd: bool,
     /// The command has said what comes after `Ready`, in advance.
     told: Option<ToInit>,
 }
@@ -135,15 +137,16 @@ const STEPS: &[Step] = &[
     ("cannot set the personality", attributes::set_personality),
     // As root, and when nothing is cloned any more: a process with a deadline cannot fork.
     ("cannot set the priorities", attributes::set_priorities),
+    // With root's rights, which the user may not have on the way; and before a filter that forbids getcwd(2).
+    ("cannot enter the working directory", identity::enter_cwd_early),
     // Without no_new_privs, loading a filter takes CAP_SYS_ADMIN: before the capabilities go (seccomp(2)). The filter
     // must then allow what follows, as with every runtime.
     ("cannot load the seccomp filter", load_early_filter),
     // Dropping from the bounding set takes CAP_SETPCAP: before the user changes.
     ("cannot drop capabilities", identity::drop_bounding),
-    ("cannot enter the working directory", identity::enter_cwd_early),
     ("cannot change the user", identity::become_user),
     ("cannot set capabilities", identity::set_capabilities),
-    // Once more as the user: a directory that root of another host must not enter, its owner may.
+    // As the user, where root could not: a directory that root of another host must not enter, its owner may.
     ("cannot enter the working directory", identity::enter_cwd),
     ("cannot set no_new_privs", set_no_new_privileges),
     // As the user, in the root, with the rights that the program will have.
@@ -155,7 +158,7 @@ const STEPS: &[Step] = &[
 /// Runs the plan. Never returns: the program takes over, or the process ends.
 pub fn main(plan: InitPlan) -> ! {
     report::log_nothing();
-    let mut init = Init { plan, root: None, console: None, warnings: Vec::new(), told: None };
+    let mut init = Init { plan, root: None, console: None, warnings: Vec::new(), in_cwd: false, told: None };
     if let Err(error) = init.prepare() {
         init.fail(&error);
     }
