@@ -51,21 +51,7 @@ fn connect_stream(socket: OwnedFd, path: &Path) -> io::Result<OwnedFd> {
 pub fn listen(path: &Path) -> io::Result<OwnedFd> {
     /// More commands than ever wait at once.
     const BACKLOG: i32 = 64;
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    };
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    // A bound socket's file has the socket's mode less the umask, unix(7): nobody else can ever connect.
-    nix::sys::stat::fchmod(&socket, nix::sys::stat::Mode::from_bits_truncate(0o600))?;
-    let directory = super::fs::open_existing(parent, libc::O_PATH | libc::O_DIRECTORY)?;
-    // By descriptor, since a socket's path holds 107 bytes.
-    let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
-    nix::sys::socket::bind(socket.as_raw_fd(), &UnixAddr::new(&short)?)?;
+    let socket = bound(path, SockType::Stream)?;
     nix::sys::socket::listen(&socket, nix::sys::socket::Backlog::new(BACKLOG)?)?;
     Ok(socket)
 }
@@ -73,6 +59,13 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
 /// A datagram socket at `path` that everybody who can reach it may send to, read without waiting. What is at `path` is
 /// replaced.
 pub fn datagrams_at(path: &Path) -> io::Result<OwnedFd> {
+    let socket = bound(path, SockType::Datagram)?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
+    Ok(socket)
+}
+
+/// A new socket at `path`, mode 0600, in the place of what is there.
+fn bound(path: &Path, kind: SockType) -> io::Result<OwnedFd> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     };
@@ -81,12 +74,13 @@ pub fn datagrams_at(path: &Path) -> io::Result<OwnedFd> {
         _ => {}
     }
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket = nix::sys::socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+    let socket = nix::sys::socket::socket(AddressFamily::Unix, kind, flags, None)?;
+    // A bound socket's file has the socket's mode less the umask, unix(7): nobody else can ever connect.
+    nix::sys::stat::fchmod(&socket, nix::sys::stat::Mode::from_bits_truncate(0o600))?;
     let directory = super::fs::open_existing(parent, libc::O_PATH | libc::O_DIRECTORY)?;
     // By descriptor, since a socket's path holds 107 bytes.
     let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
     nix::sys::socket::bind(socket.as_raw_fd(), &UnixAddr::new(&short)?)?;
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
     Ok(socket)
 }
 
