@@ -212,6 +212,8 @@ fn affinity_of_exec_is_as_asked(t: &Test) {
         let file = process_file(t, "execCPUAffinity", &own);
         assert_eq!(exec_facts(&podrun, &["--process", &file])["cpus_allowed_list"], expected, "{own}");
     }
+    let told = podrun.run(&["--debug", "exec", "c", "/bin/probe", "exit", "0"]).ok().stderr;
+    assert!(told.contains("initial CPU affinity: 0x1"), "{told}");
     // podrun:join begins where `initial` says, before it is in the group: seen by what the kernel was asked, in order.
     let trace = path_text(&t.path("trace"));
     let file = process_file(t, "execCPUAffinity", &json!({"initial": "1", "final": "0"}));

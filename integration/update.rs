@@ -200,6 +200,10 @@ fn pids_limit_holds_at_once(t: &Test) {
     assert!(matches!(forks(), Some(17..=18)), "{:?}", forks());
     update(&podrun, "--pids-limit 7");
     assert!(matches!(forks(), Some(4..=5)), "{:?}", forks());
+    // None more than there are, though nobody is killed.
+    update(&podrun, "--pids-limit 0");
+    assert_eq!(podrun.status("c").as_deref(), Some("running"));
+    podrun.run(&["exec", "c", "/bin/probe", "fork", "50"]).exits(255);
     update(&podrun, "--pids-limit -1");
     assert_eq!(forks(), Some(50));
     podrun.remove("c");
@@ -299,8 +303,7 @@ fn wrong_values_are_named(t: &Test) {
         (&["--cpu-period", "5"], &["cpu.period", "1000000"]),
         (&["--cpu-idle", "2"], &["--cpu-idle"]),
         (&["--cpuset-mems", "77"], &["cpu.mems", "77"]),
-        (&["--pids-limit", "0"], &["--pids-limit", "-1 for no limit"]),
-        (&["--pids-limit", "-5"], &["--pids-limit", "-5"]),
+        (&["--pids-limit", "-5"], &["--pids-limit", "-5", "-1 for no limit"]),
         (&["--kernel-memory", "1M"], &["--kernel-memory"]),
         (&[], &["no limit is given"]),
         (&["-r", "/nowhere/x"], &["/nowhere/x"]),

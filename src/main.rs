@@ -50,7 +50,7 @@ fn show(error: &Error, glance: &Glance) {
     let mut stderr = std::io::stderr().lock();
     let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (red, plain) = if colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    let mut text = format!("{red}podrun:{plain} {error}\n");
+    let mut text = format!("podrun: {red}error:{plain} {error}\n");
     if let Some(hint) = error.remedy() {
         text.push_str(&format!("hint: {hint}\n"));
     }

@@ -22,7 +22,7 @@ use crate::report;
 use crate::seccomp;
 use crate::state::process::ProcessRef;
 use crate::sync::link::{self, CommandEnd, Heard};
-use crate::sync::message::{FromInit, ToInit};
+use crate::sync::message::FromInit;
 use crate::sys::clone::{Child, CloneArgs, SingleThreaded, single_threaded, spawn};
 use crate::sys::{pidfd, sched};
 use nix::sys::signal::Signal;
@@ -69,16 +69,14 @@ impl Entrance {
         Ok(Self { init, namespaces, record: record.clone(), status, below, entry, alone })
     }
 
-    /// Clones a process that joins the container. `in_advance` is said to it at once.
+    /// Clones a process that joins the container. It waits for `ToInit::GoAlong` when it is ready, or, told so in
+    /// advance, goes along.
     ///
     /// # Errors
     /// When it cannot be cloned.
-    pub fn enter(&self, mut process: ProcessPlan, in_advance: Option<&ToInit>) -> Result<Entering> {
+    pub fn enter(&self, mut process: ProcessPlan, goes_along: bool) -> Result<Entering> {
         let (command_end, init_end) = link::pair()?;
         command_end.tell_senders()?;
-        if let Some(message) = in_advance {
-            command_end.send(message)?;
-        }
         let first = JoinPlan {
             cgroup: self.entry.as_ref(),
             oom_score_adj: process.oom_score_adj.take(),
@@ -96,7 +94,7 @@ impl Entrance {
             Some(_) => std::mem::take(&mut process.rlimits),
             None => Vec::new(),
         };
-        let mut plan = Some(InitPlan::joining(process, init_end));
+        let mut plan = Some(InitPlan::joining(process, init_end, goes_along));
         // Taken in the child alone: where the clone fails, the plan is still there.
         let mut clone = |entry: Option<&Entry>| {
             let args =
@@ -296,7 +294,7 @@ impl Runner {
     /// When it cannot be cloned. What goes wrong later, [`Entering`] says.
     pub fn begin(&self, command: &[String], stdio: Stdio) -> Result<Entering> {
         let process = self.process.for_command(command, stdio)?;
-        self.entrance.enter(process, Some(&ToInit::GoAlong))
+        self.entrance.enter(process, true)
     }
 }
 
@@ -314,9 +312,17 @@ fn on_cpus<T>(cpus: Option<&[u64]>, clone: impl FnOnce() -> Result<T>) -> Result
     let Some(cpus) = cpus else { return clone() };
     let ours = sched::affinity().context(|| "cannot read our own CPU affinity")?;
     attributes::affinity(cpus, "initial")?;
+    report::debug(|| format!("initial CPU affinity: {}", mask(cpus)));
     let cloned = clone();
     sched::set_affinity(&ours).context(|| "cannot return to our own CPUs")?;
     cloned
+}
+
+/// A set of processors as one number, like taskset(1) prints it.
+fn mask(cpus: &[u64]) -> String {
+    let mut words = cpus.iter().rev().skip_while(|word| **word == 0);
+    let first = words.next().copied().unwrap_or(0);
+    words.fold(format!("{first:#x}"), |text, word| format!("{text}{word:016x}"))
 }
 
 /// The ids of the user namespace of a running container, where it is not ours.
@@ -365,4 +371,22 @@ fn joinable(process: &ProcessRef, init: &OwnedFd) -> Result<libc::c_int> {
     // The pidfd is still of the init meant: it was opened before its pid was used, and it has not ended since.
     pidfd::send_signal(init.as_fd(), 0).context_as(Kind::User, || "container not running")?;
     Ok(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_are_one_number() {
+        for (cpus, text) in [
+            (&[3][..], "0x3"),
+            (&[0, 1], "0x10000000000000000"),
+            (&[5, 0], "0x5"),
+            (&[u64::MAX, 0x1f], "0x1fffffffffffffffff"),
+            (&[0], "0x0"),
+        ] {
+            assert_eq!(mask(cpus), text);
+        }
+    }
 }

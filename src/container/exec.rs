@@ -245,7 +245,7 @@ fn enter(
     request: &ExecRequest,
     process: ProcessPlan,
 ) -> Result<(CommandEnd, Child)> {
-    let mut entering = Entrance::open(record, status, &request.cgroup)?.enter(process, None)?;
+    let mut entering = Entrance::open(record, status, &request.cgroup)?.enter(process, false)?;
     let arrival = loop {
         match entering.advance() {
             Ok(Some(child)) => break Ok(child),

@@ -96,6 +96,7 @@ impl Plan {
             domainname: self.domainname,
             sysctls: self.sysctls,
             root: Some(self.root),
+            goes_along: false,
             awaits_maps: self.process.namespace_root.is_some(),
             process: self.process,
             hooks,

@@ -116,8 +116,7 @@ pub fn load_filter(init: &mut Init) -> Result<()> {
     loop {
         match link.receive()? {
             Some(ToInit::ListenerTaken) => return Ok(()), // this process keeps no copy
-            Some(ToInit::GoAlong) => init.told = Some(ToInit::GoAlong),
-            Some(ToInit::Go | ToInit::HooksDone(_) | ToInit::MapsWritten) => {
+            Some(ToInit::GoAlong | ToInit::Go | ToInit::HooksDone(_) | ToInit::MapsWritten) => {
                 return Err(Error::new(Kind::Protocol, "the command spoke out of turn"));
             }
             None => process::exit_now(1), // the command died, and nobody answers

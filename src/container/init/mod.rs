@@ -56,6 +56,8 @@ pub struct InitPlan {
     pub hooks: Option<Box<InitHooks>>,
     /// The FIFO, opened for reading and writing, to wait on for `start`; `None` goes on at once.
     pub fifo: Option<OwnedFd>,
+    /// Goes on to the program as soon as it is ready, without being told.
+    pub goes_along: bool,
     /// This process stands in a user namespace of the container's, and asks the command for what it needs there.
     pub awaits_maps: bool,
     /// Where to speak to the command.
@@ -64,7 +66,7 @@ pub struct InitPlan {
 
 impl InitPlan {
     /// The plan of a process that joins a container whose namespaces it is in already.
-    pub fn joining(process: ProcessPlan, link: InitEnd) -> Self {
+    pub fn joining(process: ProcessPlan, link: InitEnd, goes_along: bool) -> Self {
         Self {
             cgroup: None,
             join: Vec::new(),
@@ -77,6 +79,7 @@ impl InitPlan {
             process,
             hooks: None,
             fifo: None,
+            goes_along,
             awaits_maps: false,
             link,
         }
@@ -92,8 +95,6 @@ pub struct Init {
     warnings: Vec<String>,
     /// It stands in the working directory.
     in_cwd: bool,
-    /// The command has said what comes after `Ready`, in advance.
-    told: Option<ToInit>,
 }
 
 type Step = (&'static str, fn(&mut Init) -> Result<()>);
@@ -158,7 +159,7 @@ const STEPS: &[Step] = &[
 /// Runs the plan. Never returns: the program takes over, or the process ends.
 pub fn main(plan: InitPlan) -> ! {
     report::log_nothing();
-    let mut init = Init { plan, root: None, console: None, warnings: Vec::new(), in_cwd: false, told: None };
+    let mut init = Init { plan, root: None, console: None, warnings: Vec::new(), in_cwd: false };
     if let Err(error) = init.prepare() {
         init.fail(&error);
     }
@@ -204,11 +205,10 @@ impl Init {
         // The change of user has cleared it.
         die_with_command()?;
         self.plan.link.send(&FromInit::Ready).context(|| "cannot talk to the command")?;
-        let told = match self.told.take() {
-            None => self.plan.link.receive()?,
-            told => told,
-        };
-        match told {
+        if self.plan.goes_along {
+            return Ok(());
+        }
+        match self.plan.link.receive()? {
             None => process::exit_now(1), // the command died, and nobody knows this process
             Some(ToInit::GoAlong) => return Ok(()),
             Some(ToInit::Go) => {}

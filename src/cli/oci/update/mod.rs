@@ -142,15 +142,11 @@ fn schema(text: &str) -> Result<String> {
         .hint("write it like L3:0=7f0;1=1f or MB:0=20;1=70"))
 }
 
-/// 0 would be taken for "not given".
+/// A number of processes, or -1.
 fn pids_limit(text: &str) -> Result<i64> {
     let refuse = || Error::new(Kind::Usage, format!("{text:?} is no number of processes"));
     let limit: i64 = text.parse().map_err(|_| refuse())?;
-    if limit > 0 || limit == -1 {
-        Ok(limit)
-    } else {
-        Err(refuse().hint("give 1 or more, or -1 for no limit"))
-    }
+    if limit >= -1 { Ok(limit) } else { Err(refuse().hint("give a number, or -1 for no limit")) }
 }
 
 impl Limits {
@@ -191,7 +187,8 @@ impl Limits {
         }
         if let Some(limit) = self.pids_limit {
             let mut pids = LinuxPids::default();
-            pids.set_limit(limit);
+            // 0 would be taken for "not given", and is the same: nobody is killed for it, and nobody may be added.
+            pids.set_limit(if limit == 0 { 1 } else { limit });
             resources.set_pids(Some(pids));
         }
         if self.blkio_weight.is_some() {
