@@ -25,7 +25,13 @@ pub fn dress(fd: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
             &CString::new(&name[..]).map_err(|_| Error::user("an attribute's name has a NUL in it"))?,
             value,
         )
-        .context(|| format!("cannot set its attribute {shown:?}"))?;
+        .context(|| format!("cannot set its attribute {shown:?}"))
+        .map_err(|error| match error.errno() {
+            Some(libc::EOPNOTSUPP) => error.hint(
+                "the data root must lie on a file system that has such attributes, such as ext4, xfs or btrfs",
+            ),
+            _ => error,
+        })?;
     }
     Ok(())
 }
