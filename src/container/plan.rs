@@ -156,16 +156,11 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
     let mounts = plan_mounts(places, spec, &namespaces, cgroup.as_ref(), hierarchies.as_ref())?;
     let uid = process.user().uid();
     let uid = mappings.as_ref().map_or(Some(uid), |mappings| mappings.outside_uid(uid));
-    let cgroup_owner = uid.filter(|uid| *uid != 0 && is_delegated(&namespaces, cgroup.as_ref(), &mounts));
     let root = RootPlan {
         overlay: None, // made once the container is on record
         read_only: root.readonly().unwrap_or(false),
         propagation: root_propagation(linux, request.no_pivot)?,
-        way: match (namespaces.has_own(libc::CLONE_NEWNS), request.no_pivot) {
-            (false, _) => Way::Chroot,
-            (true, true) => Way::Move,
-            (true, false) => Way::Pivot,
-        },
+        way: way(&namespaces, request.no_pivot),
         mounts,
         devices: mounts::devices(linux.devices().as_deref().unwrap_or_default())?,
         console: terminal,
@@ -190,14 +185,22 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
             linux.net_devices().as_ref().unwrap_or(&HashMap::new()),
             namespaces.has_own(libc::CLONE_NEWNET),
         )?,
+        cgroup_owner: uid.filter(|uid| *uid != 0 && is_delegated(&namespaces, cgroup.as_ref(), &root.mounts)),
         cgroup,
-        cgroup_owner,
         resources,
         rdt: linux.intel_rdt().as_ref().map(|rdt| RdtPlan::of(rdt, request.id.as_str())).transpose()?,
         namespaces,
         mappings,
         root,
     })
+}
+
+fn way(namespaces: &Namespaces, no_pivot: bool) -> Way {
+    match (namespaces.has_own(libc::CLONE_NEWNS), no_pivot) {
+        (false, _) => Way::Chroot,
+        (true, true) => Way::Move,
+        (true, false) => Way::Pivot,
+    }
 }
 
 fn root_propagation(linux: &Linux, no_pivot: bool) -> Result<Option<(u64, Depth)>> {

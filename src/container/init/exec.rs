@@ -113,14 +113,12 @@ pub fn load_filter(init: &mut Init) -> Result<()> {
     // The kernel answers nothing that is to be notified until somebody listens: only write(2) is known not to be.
     let link = &init.plan.link;
     link.send(&FromInit::Listener(listener.as_raw_fd())).context(|| "cannot talk to the command")?;
-    loop {
-        match link.receive()? {
-            Some(ToInit::ListenerTaken) => return Ok(()), // this process keeps no copy
-            Some(ToInit::GoAlong | ToInit::Go | ToInit::HooksDone(_) | ToInit::MapsWritten) => {
-                return Err(Error::new(Kind::Protocol, "the command spoke out of turn"));
-            }
-            None => process::exit_now(1), // the command died, and nobody answers
+    match link.receive()? {
+        Some(ToInit::ListenerTaken) => Ok(()), // this process keeps no copy
+        Some(ToInit::GoAlong | ToInit::Go | ToInit::HooksDone(_) | ToInit::MapsWritten) => {
+            Err(Error::new(Kind::Protocol, "the command spoke out of turn"))
         }
+        None => process::exit_now(1), // the command died, and nobody answers
     }
 }
 
