@@ -160,7 +160,7 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         overlay: None, // made once the container is on record
         read_only: root.readonly().unwrap_or(false),
         propagation: root_propagation(linux, request.no_pivot)?,
-        way: way(&namespaces, request.no_pivot, &path)?,
+        way: way(&namespaces, request.no_pivot),
         mounts,
         devices: mounts::devices(linux.devices().as_deref().unwrap_or_default())?,
         console: terminal,
@@ -195,16 +195,11 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
     })
 }
 
-fn way(namespaces: &Namespaces, no_pivot: bool, root: &Path) -> Result<Way> {
+fn way(namespaces: &Namespaces, no_pivot: bool) -> Way {
     match (namespaces.has_own(libc::CLONE_NEWNS), no_pivot) {
-        // What is mounted upon `/` can be neither entered nor taken off by name.
-        (false, _) if root == Path::new("/") => {
-            Err(Error::user("root.path: is / itself, and there is no mount namespace")
-                .hint("add {\"type\": \"mount\"} to linux.namespaces"))
-        }
-        (false, _) => Ok(Way::Chroot),
-        (true, true) => Ok(Way::Move),
-        (true, false) => Ok(Way::Pivot),
+        (false, _) => Way::Chroot,
+        (true, true) => Way::Move,
+        (true, false) => Way::Pivot,
     }
 }
 
