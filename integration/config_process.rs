@@ -11,7 +11,6 @@ pub fn cases() -> Vec<Case> {
         case!(namespaces_are_joined_by_path),
         case!(mount_namespace_is_joined_by_path),
         case!(init_is_pid_1_of_its_namespace),
-        case!(without_a_mount_namespace_the_mounts_go_with_the_container),
         case!(loopback_is_up_in_a_new_network),
         case!(hostname_and_domainname_are_set),
         case!(hostname_without_uts_namespace_is_refused),
@@ -111,63 +110,13 @@ fn mount_namespace_is_joined_by_path(t: &Test) {
     assert_eq!(said, format!("mnt:[{namespace}]\nthere\n/proc/1/root/bin/sh\n"));
     assert_eq!(proc::mounts("self").len(), mounts, "the host's mounts stay");
     owner.signal(nix::sys::signal::Signal::SIGKILL);
+    let own = t.bundle().namespace("mount", Some("/proc/self/ns/mnt"));
+    podrun.run_bundle(&own, "c").refused(&["linux.namespaces", "podrun's own"]);
     let both = t.bundle().namespace("mount", Some(&path)).namespace("user", Some("/proc/self/ns/user"));
     podrun.run_bundle(&both, "c").refused(&["mount namespace together with a user namespace"]);
     // An empty path is none.
     let new = t.bundle().in_user_namespace(100_000, 100_000).namespace("mount", None);
     podrun.facts(&new.push("/linux/namespaces", json!({"type": "mount", "path": ""})));
-}
-
-/// The runtime specification has a namespace that is left out inherited; runc leaves its mounts behind then.
-fn without_a_mount_namespace_the_mounts_go_with_the_container(t: &Test) {
-    let podrun = t.podrun();
-    let here = || {
-        let mut mounts = proc::mounts("self");
-        mounts.retain(|mount| mount.concerns(&t.path("")));
-        mounts
-    };
-    let before = here();
-    let own = format!("/proc/{}/ns/mnt", std::process::id());
-    for path in [None, Some(own.as_str())] {
-        let bundle = || t.bundle().namespace("mount", path).mount("tmpfs", "tmpfs", "/data", &[]);
-        let facts = podrun.facts(&bundle().set("/root/readonly", json!(true)).args(&[
-            "/bin/probe",
-            "facts",
-            "--path",
-            "/data",
-            "--path",
-            "/bin",
-        ]));
-        assert!(facts::shares_with_host(&facts, "mnt"));
-        assert_eq!(
-            (&facts["paths"]["/data"]["write"], &facts["paths"]["/bin"]["write"]),
-            (&json!("ok"), &json!("EROFS"))
-        );
-        assert_eq!(here(), before, "mounts of a container that is gone");
-        // `exec` has the container's root, though that comes with no namespace.
-        let sleeper = bundle().args(&["/bin/probe", "sleep", "300"]);
-        let created = podrun.create(&sleeper, "c");
-        assert!(created.stderr.contains("no mount namespace"), "{}", created.stderr);
-        podrun.run(&["start", "c"]).ok();
-        let inside = podrun.run(&["exec", "c", "/bin/probe", "facts"]).ok().json();
-        assert!(facts::shares_with_host(&inside, "mnt") && !facts::shares_with_host(&inside, "pid"));
-        assert_eq!(inside["cwd"], "/");
-        assert!(here().iter().any(|mount| mount.concerns(&sleeper.rootfs("data"))));
-        podrun.run(&["delete", "--force", "c"]).ok().quietly();
-        assert_eq!(here(), before);
-        // One that cannot be made leaves nothing, and what the caller mounted there stays.
-        let failing = bundle().args(&["/no/such"]);
-        let root = failing.rootfs("");
-        let flags = nix::mount::MsFlags::MS_BIND;
-        nix::mount::mount(Some(&root), &root, None::<&str>, flags, None::<&str>).expect("a bind mount");
-        let mounted = here();
-        podrun.run(&["create", "--bundle", failing.text(), "c"]).refused(&["/no/such"]);
-        assert_eq!(here(), mounted);
-        nix::mount::umount2(&root, nix::mount::MntFlags::MNT_DETACH).expect("unmounted");
-    }
-    let alone = t.bundle().in_user_namespace(100_000, 100_000).namespace("mount", None);
-    podrun.run_bundle(&alone, "c").refused(&["no mount namespace beside the user namespace"]);
-    assert_eq!(here(), before);
 }
 
 fn init_is_pid_1_of_its_namespace(t: &Test) {

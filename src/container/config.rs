@@ -276,11 +276,8 @@ fn check_spec(spec: &Spec) -> Result<()> {
         }
     }
     match namespaces.iter().find(|n| n.typ() == LinuxNamespaceType::Mount) {
-        None if namespaces.iter().any(|n| n.typ() == LinuxNamespaceType::User) => {
-            Err(Error::user("linux.namespaces: there is no mount namespace beside the user namespace")
-                .hint("add {\"type\": \"mount\"}: nobody in a user namespace may mount in another's"))
-        }
-        None => Ok(()),
+        None => Err(Error::user("linux.namespaces: there is no mount namespace")
+            .hint("add {\"type\": \"mount\"}: a root file system of its own needs one")),
         // Its mounts would be another user namespace's, and the new root's could not be mixed with them.
         Some(mount)
             // As with the other types, an empty path is none: programs that fill in a struct leave one.

@@ -9,8 +9,7 @@ use super::config::{self, Config};
 use super::delete::destroy;
 use super::hooks::Hooks;
 use super::making::{self, Announcement, Making, Unfinished};
-use super::mounts::plan::Way;
-use super::mounts::{overlay, pivot};
+use super::mounts::overlay;
 use super::plan::{self, Plan};
 use super::record::Record;
 use super::request::{Begin, ConfigSource, CreateRequest, PodToJoin, RootSource, SandboxSource};
@@ -154,12 +153,6 @@ fn begin_reserved(
     record.cgroup.clone_from(&plan.cgroup);
     record.rdt = plan.rdt.as_ref().map(|rdt| rdt.group().clone());
     record.rootfs.clone_from(&plan.root.path);
-    if plan.root.way == Way::Chroot {
-        record.mounts_before = Some(pivot::count_at(&record.rootfs)?);
-        report::warn(
-            "linux.namespaces: there is no mount namespace: the host sees the container's mounts, and chroot(2) is no wall",
-        );
-    }
     record.oci_version.clone_from(config.spec.version());
     record.annotations = config
         .spec

@@ -2,7 +2,6 @@
 
 use super::ended::{KILL_DEADLINE, hangs};
 use super::hooks::{self, Hooks, State};
-use super::mounts::pivot;
 use super::record::{self, Record, Status};
 use super::{Host, config, directory};
 use crate::cgroup::{self, Cgroup};
@@ -152,9 +151,6 @@ pub fn destroy(host: &Host, record: &Record) -> Result<()> {
             errors.extend(record.rdt.as_ref().and_then(|rdt| rdt.remove().err()));
         }
         Err(error) => errors.push(error),
-    }
-    if let (Some(before), true) = (record.mounts_before, errors.is_empty()) {
-        errors.extend(pivot::take_off(&record.rootfs, before).err());
     }
     if let (Some(scratch), true) = (&record.scratch, errors.is_empty()) {
         errors.extend(remove_scratch(scratch).err());

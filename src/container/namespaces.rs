@@ -101,8 +101,12 @@ impl Namespaces {
                         libc::CLONE_NEWUSER if is_own(&fd, "user").context(field)? => {}
                         libc::CLONE_NEWUSER => plan.join_user = Some(fd),
                         libc::CLONE_NEWTIME => plan.time = Some(Time::Join(fd)),
-                        // Nor need this one; and what is the root of ours stays that.
-                        libc::CLONE_NEWNS if is_own(&fd, "mnt").context(field)? => {}
+                        // The container's root takes the place of what was the root there.
+                        libc::CLONE_NEWNS if is_own(&fd, "mnt").context(field)? => {
+                            return Err(Error::user("is podrun's own, which would lose its root")
+                                .hint("without a path, the container gets a mount namespace of its own"))
+                            .context(field);
+                        }
                         _ => plan.join.push((fd, flag)),
                     }
                 }

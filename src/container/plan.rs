@@ -8,7 +8,7 @@ use super::init::hooks::InitHooks;
 use super::labels;
 use super::mappings::Mappings;
 use super::mounts::options::propagation;
-use super::mounts::plan::{self as mounts, CgroupView, MountKind, Places, RootPlan, Way};
+use super::mounts::plan::{self as mounts, CgroupView, MountKind, Places, RootPlan};
 use super::namespaces::{Namespaces, sysctl_path};
 use super::net_devices::{self, NetDevice};
 use super::process::{self, Surroundings};
@@ -160,7 +160,7 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         overlay: None, // made once the container is on record
         read_only: root.readonly().unwrap_or(false),
         propagation: root_propagation(linux, request.no_pivot)?,
-        way: way(&namespaces, request.no_pivot),
+        no_pivot: request.no_pivot,
         mounts,
         devices: mounts::devices(linux.devices().as_deref().unwrap_or_default())?,
         console: terminal,
@@ -193,14 +193,6 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         mappings,
         root,
     })
-}
-
-fn way(namespaces: &Namespaces, no_pivot: bool) -> Way {
-    match (namespaces.has_own(libc::CLONE_NEWNS), no_pivot) {
-        (false, _) => Way::Chroot,
-        (true, true) => Way::Move,
-        (true, false) => Way::Pivot,
-    }
 }
 
 fn root_propagation(linux: &Linux, no_pivot: bool) -> Result<Option<(u64, Depth)>> {

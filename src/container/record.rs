@@ -44,9 +44,6 @@ pub struct Record {
     pub bundle: PathBuf,
     /// The root file system on the host.
     pub rootfs: PathBuf,
-    /// It is in podrun's own mount namespace: how many mounts there were at `rootfs` before it was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mounts_before: Option<usize>,
     /// Directory of its writable layer, where it has one that goes with it.
     pub scratch: Option<PathBuf>,
     /// When it was made, RFC 3339.
@@ -79,7 +76,6 @@ impl Record {
             rdt: None,
             bundle,
             rootfs: PathBuf::new(),
-            mounts_before: None,
             scratch: None,
             created: crate::model::time::rfc3339(now.as_secs()),
             oci_version: String::new(),

@@ -27,8 +27,6 @@ pub struct JoinPlan<'a> {
     pub oom_score_adj: Option<i32>,
     /// Pidfd of the container's init, and the namespaces to join.
     pub namespaces: (BorrowedFd<'a>, libc::c_int),
-    /// Directory to change the root to, where that comes with no namespace.
-    pub root: Option<BorrowedFd<'a>>,
     /// Copied from the command: a copy of a process with one thread has one thread.
     pub alone: SingleThreaded,
 }
@@ -66,10 +64,6 @@ fn run(join: &JoinPlan<'_>, plan: &mut Option<InitPlan>) -> Result<()> {
     }
     if flags != 0 {
         ns::setns(init, flags).context(|| format!("cannot join {}", namespaces::names(flags)))?;
-    }
-    if let Some(root) = join.root {
-        let enter = || nix::unistd::fchdir(root).and_then(|()| nix::unistd::chroot("."));
-        enter().context(|| "cannot change the root")?;
     }
     // Also what the caller leaked into us. The values that own some of these are the command's, and never dropped here.
     if let Some(plan) = plan {

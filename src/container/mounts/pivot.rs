@@ -1,7 +1,7 @@
 //! Making the root file system a mount, and entering it.
 
 use super::opened::Opened;
-use super::plan::{RootPlan, Way, c_path};
+use super::plan::{RootPlan, c_path};
 use super::root::Root;
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, ATTR_RDONLY, Depth, MountAttr};
@@ -20,9 +20,6 @@ fn propagate(fd: &OwnedFd, kind: u64, depth: Depth) -> std::io::Result<()> {
 pub fn bind_root(plan: &RootPlan) -> Result<Root> {
     if let Some(opened) = &plan.opened {
         return attach_root(opened);
-    }
-    if plan.way == Way::Chroot {
-        return bind_in_place(&plan.path);
     }
     let host = mount::open_path(c"/").context(|| "cannot open the host's root")?;
     let shared = matches!(plan.propagation, Some((kind, _)) if kind == libc::MS_SHARED);
@@ -51,37 +48,6 @@ pub fn bind_root(plan: &RootPlan) -> Result<Root> {
     let root = mount::open_tree(mount::cwd(), &path, Some(Depth::Recursive)).context(title)?;
     mount::move_mount(root.as_fd(), place.as_fd()).context(title)?;
     Ok(Root::new(root))
-}
-
-/// In podrun's own mount namespace nothing but the root file system is touched. What is mounted in it is cut off from
-/// everybody's peers before it is attached, so that it all goes with this one mount: [`take_off`].
-fn bind_in_place(path: &Path) -> Result<Root> {
-    let title = || format!("cannot bind the root file system {path:?}");
-    let path = c_path(path)?;
-    let place = mount::open_path(&path).context(title)?;
-    let root = mount::open_tree(mount::cwd(), &path, Some(Depth::Recursive)).context(title)?;
-    propagate(&root, libc::MS_PRIVATE, Depth::Recursive).context(title)?;
-    mount::move_mount(root.as_fd(), place.as_fd()).context(title)?;
-    Ok(Root::new(root))
-}
-
-/// How many mounts lie at `path`, one upon the other.
-///
-/// # Errors
-/// When mountinfo cannot be read.
-pub fn count_at(path: &Path) -> Result<usize> {
-    Ok(points(|_| true)?.into_iter().filter(|point| point == path).count())
-}
-
-/// Takes mounts off `path`, with all that is mounted below them, until so many are left there.
-///
-/// # Errors
-/// Those of the mount calls.
-pub fn take_off(path: &Path, left: usize) -> Result<()> {
-    while count_at(path)? > left {
-        mount::umount_detach(&c_path(path)?).context(|| format!("cannot unmount {path:?}"))?;
-    }
-    Ok(())
 }
 
 /// In a user namespace our copy of the host's mounts is cut off from the host's by the kernel (mount_namespaces(7)), and
@@ -134,10 +100,10 @@ fn unescape(text: &str) -> PathBuf {
 /// # Errors
 /// Those of the mount calls.
 pub fn enter(root: &Root, plan: &RootPlan) -> Result<()> {
-    match plan.way {
-        Way::Pivot => pivot(root)?,
-        Way::Move => move_over(root, plan)?,
-        Way::Chroot => chroot(root)?,
+    if plan.no_pivot {
+        chroot(root, plan)?;
+    } else {
+        pivot(root)?;
     }
     let new = mount::open_path(c"/").context(|| "cannot open the new root")?;
     if plan.read_only {
@@ -170,7 +136,7 @@ fn pivot(root: &Root) -> Result<()> {
 }
 
 /// The older way, for a host root that cannot be pivoted: the new root is moved over `/`, then chroot(2).
-fn move_over(root: &Root, plan: &RootPlan) -> Result<()> {
+fn chroot(root: &Root, plan: &RootPlan) -> Result<()> {
     let host = mount::open_path(c"/").context(|| "cannot open the host's root")?;
     // What is moved onto a shared mount, or taken off one, would be so on the host as well.
     propagate(&host, libc::MS_SLAVE, Depth::One).context(|| "cannot cut off the host's root")?;
@@ -182,12 +148,6 @@ fn move_over(root: &Root, plan: &RootPlan) -> Result<()> {
     if plan.opened.is_none() {
         mount::move_mount(root.fd(), host.as_fd()).context(|| "cannot move the root file system")?;
     }
-    nix::unistd::chroot(".").context(|| "cannot change the root")?;
-    nix::unistd::chdir("/").context(|| "cannot enter the new root")
-}
-
-fn chroot(root: &Root) -> Result<()> {
-    nix::unistd::fchdir(root.fd()).context(|| "cannot enter the root file system")?;
     nix::unistd::chroot(".").context(|| "cannot change the root")?;
     nix::unistd::chdir("/").context(|| "cannot enter the new root")
 }

@@ -25,8 +25,8 @@ pub struct RootPlan {
     pub read_only: bool,
     /// Propagation of `linux.rootfsPropagation`.
     pub propagation: Option<(u64, crate::sys::mount::Depth)>,
-    /// How it is entered.
-    pub way: Way,
+    /// chroot instead of pivot_root, for a host root that cannot be pivoted (initramfs).
+    pub no_pivot: bool,
     /// In the order of the spec.
     pub mounts: Vec<MountPlan>,
     /// Device files to make, unless /dev is bound in from the host.
@@ -41,17 +41,6 @@ pub struct RootPlan {
     pub cwd: PathBuf,
     /// What the command has opened for a container in a user namespace.
     pub opened: Option<Opened>,
-}
-
-/// How init enters the root file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// pivot_root(2).
-    Pivot,
-    /// Moved over `/`, then chroot(2): for a host root that cannot be pivoted (initramfs).
-    Move,
-    /// chroot(2) alone: the mount namespace is podrun's own, and `/` is not the container's to change.
-    Chroot,
 }
 
 /// One mount.
