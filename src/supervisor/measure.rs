@@ -17,8 +17,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often a tree is measured in which directories are moved about meanwhile.
-const TRIES: u32 = 3;
 /// How long a process may take to end that has answered or was killed.
 const END_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -149,20 +147,17 @@ fn look(places: &Places, answer: &OwnedFd) -> Result<()> {
     let mut text = String::new();
     for directories in places.volumes.iter().chain(&places.containers) {
         let bytes: Vec<u64> = directories.iter().map(|path| usage(path)).collect::<Result<_>>()?;
-        text.push_str(&format!("{}\n", bytes.iter().sum::<u64>()));
+        let bytes = bytes.into_iter().fold(0, u64::saturating_add);
+        text.push_str(&format!("{bytes}\n"));
     }
     write_all(answer, &text).context(|| "cannot write to the supervisor")
 }
 
 /// Bytes of one directory; none of one that is not there.
 fn usage(path: &Path) -> Result<u64> {
-    let mut tries = 1;
-    loop {
-        match tree::disk_usage(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && tries < TRIES => tries += 1,
-            measured => return measured.context(|| format!("cannot measure {path:?}")),
-        }
+    match tree::disk_usage(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        measured => measured.context(|| format!("cannot measure {path:?}")),
     }
 }
 

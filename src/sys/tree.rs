@@ -55,15 +55,7 @@ pub fn walk(
                     levels.push(arrive(&below)?);
                     directory = below;
                 }
-                // ENODEV is what a cgroup that goes may say; the others, what came in a directory's place.
-                Err(error)
-                    if matches!(
-                        error.raw_os_error(),
-                        Some(libc::ENOENT | libc::ENODEV | libc::ENOTDIR | libc::ELOOP)
-                    ) =>
-                {
-                    level.below.pop();
-                }
+                Err(error) if is_gone(&error) => drop(level.below.pop()),
                 Err(error) => return Err(error),
             }
             continue;
@@ -98,42 +90,58 @@ pub fn remove(path: &Path) -> io::Result<()> {
     std::fs::remove_dir(path)
 }
 
-/// Bytes on the disk of the directory at `path` and of everything in it on the same file system: as `du` counts, but
-/// that of a file with several links each counts its share, so that nothing need be remembered. What vanishes meanwhile
-/// is left out, and what came meanwhile may be.
+/// How deep [`disk_usage`] goes: each level takes two descriptors.
+const DEEPEST: usize = 256;
+
+/// Bytes on the disk of the directory at `path` and of everything in it, as `du` counts, but that each link of a file
+/// counts its share, so that nothing need be remembered. Symbolic links are not followed. What vanishes meanwhile is left
+/// out; what is moved about meanwhile is counted, perhaps twice. Whoever is measured cannot make itself small: a tree of more
+/// than 256 levels, which nobody needs, is [`u64::MAX`] bytes large.
 ///
 /// # Errors
-/// Those of [`walk`].
+/// Those of the system.
 pub fn disk_usage(path: &Path) -> io::Result<u64> {
-    const BLOCK: u64 = 512; // st_blocks, stat(2)
-    let (mut blocks, mut device) = (0_u64, None);
+    const BLOCK: u128 = 512; // st_blocks, stat(2)
+    // In 2^-32 blocks, lest what has more links than blocks come to nothing.
+    let mut shares = 0_u128;
     let mut count = |stat: &FileStat, links: u64| {
-        blocks = blocks.saturating_add(u64::try_from(stat.st_blocks).unwrap_or(0) / links.max(1));
+        shares += (u128::try_from(stat.st_blocks).unwrap_or(0) << 32) / u128::from(links.max(1));
     };
-    let enter = |directory: BorrowedFd<'_>| {
-        let stat = fstat(directory)?;
-        let mut below = Vec::new();
-        if *device.get_or_insert(stat.st_dev) != stat.st_dev {
-            return Ok(below);
+    let enter = |directory: OwnedFd| -> io::Result<(OwnedFd, std::fs::ReadDir)> {
+        let entries = std::fs::read_dir(short_path(directory.as_fd()))?;
+        Ok((directory, entries))
+    };
+    let top = open(AT_FDCWD, &CString::new(path.as_os_str().as_encoded_bytes())?)?;
+    count(&fstat(&top)?, 1);
+    let mut levels = vec![enter(top)?];
+    while let Some((directory, entries)) = levels.last_mut() {
+        let Some(entry) = entries.next() else {
+            levels.pop();
+            continue;
+        };
+        let name = CString::new(entry?.file_name().into_vec())?;
+        let stat = match fstatat(&*directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) => continue,
+            stat => stat?,
+        };
+        if stat.st_mode & libc::S_IFMT != libc::S_IFDIR {
+            count(&stat, stat.st_nlink);
+            continue;
         }
         count(&stat, 1);
-        for entry in std::fs::read_dir(short_path(directory))? {
-            let entry = entry?;
-            let name = CString::new(entry.file_name().into_vec())?;
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                below.push(name);
-                continue;
-            }
-            match fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-                Ok(stat) => count(&stat, stat.st_nlink),
-                Err(Errno::ENOENT) => {}
-                Err(error) => return Err(error.into()),
-            }
+        match open(directory.as_fd(), &name) {
+            Ok(_) if levels.len() >= DEEPEST => return Ok(u64::MAX),
+            Ok(below) => levels.push(enter(below)?),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
         }
-        Ok(below)
-    };
-    walk(path, enter, |_, _| Ok(Next::Leave))?;
-    Ok(blocks.saturating_mul(BLOCK))
+    }
+    Ok(u64::try_from((shares >> 32).saturating_mul(BLOCK)).unwrap_or(u64::MAX))
+}
+
+/// Whether what was to be opened is no directory any more. ENODEV is what a cgroup that goes may say.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENOTDIR | libc::ELOOP))
 }
 
 /// A path to an open directory: its own may be longer than the kernel takes.
@@ -195,6 +203,17 @@ mod tests {
         new(&tree.join("sparse")).set_len(1 << 40).unwrap();
         let used = disk_usage(&tree).unwrap() - empty;
         assert!((1 << 20..(1 << 20) + (64 << 10)).contains(&used), "{used}");
+        // Many links hide nothing, and nor does depth.
+        (0..5000)
+            .for_each(|n| std::fs::hard_link(tree.join("below/b"), tree.join(format!("below/{n}"))).unwrap());
+        let used = disk_usage(&tree).unwrap() - empty;
+        assert!((1 << 20..2 << 20).contains(&used), "{used}");
+        let mut deep = tree.clone();
+        (0..DEEPEST - 1).for_each(|_| deep.push("d"));
+        std::fs::create_dir_all(&deep).unwrap();
+        assert!(disk_usage(&tree).unwrap() < 8 << 20);
+        std::fs::create_dir(deep.join("d")).unwrap();
+        assert_eq!(disk_usage(&tree).unwrap(), u64::MAX);
         assert_eq!(disk_usage(&tree.join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
         std::fs::remove_dir_all(scratch).unwrap();
     }
