@@ -25,7 +25,7 @@ const END_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Measuring {
     child: Child,
     answer: OwnedFd,
-    /// What has come of its answer: a line for each place, as [`measure`] has them.
+    /// What has come of its answer: a line for each of [`Places`], volumes first.
     text: String,
 }
 
