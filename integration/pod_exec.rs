@@ -5,14 +5,13 @@ use crate::harness::console::Terminal;
 use crate::harness::manifests::{shell_pod, until_stopped};
 use crate::harness::runtime::{path_text, text};
 use crate::harness::supervised::Supervised;
-use crate::harness::{Case, Runtime, Test, case, eventually, proc};
+use crate::harness::{Case, Runtime, Test, case, eventually, proc, within};
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::time::Duration;
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -317,13 +316,13 @@ fn a_signal_ends_what_nobody_reads(t: &Test) {
     podrun.remove_pod("p");
 }
 
-/// Interrupts a command again and again, as people do.
+/// Interrupts a command again and again, as people do: once more when it has had time to heed the one before, whose
+/// effect another might overtake.
 #[track_caller]
 fn until_ended(running: &Running) {
     eventually("it ends", || {
         running.signal(Signal::SIGINT);
-        std::thread::sleep(Duration::from_millis(50));
-        (!proc::lives(running.pid())).then_some(())
+        within(1, || (!proc::lives(running.pid())).then_some(()))
     });
 }
 
