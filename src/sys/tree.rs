@@ -31,8 +31,8 @@ pub enum Next {
 
 /// Walks the directory at `path` and those below it, depth first; symbolic links are not followed. `enter` gets each
 /// directory on the way down and gives the names of those in it to walk; `leave` gets the directory above and the name
-/// on the way up, but not for the topmost one. Names that vanish meanwhile, or are no directories any more, are left
-/// out. Two descriptors are open at a time besides what the callbacks open, and nothing grows on the stack.
+/// on the way up, but not for the topmost one. Names that vanish meanwhile are left out. Two descriptors are open at a
+/// time besides what the callbacks open, and nothing grows on the stack.
 ///
 /// # Errors
 /// ENOTDIR when it is none; EBUSY when something of it was moved elsewhere meanwhile; those of the system and of the
@@ -55,7 +55,10 @@ pub fn walk(
                     levels.push(arrive(&below)?);
                     directory = below;
                 }
-                Err(error) if is_gone(&error) => drop(level.below.pop()),
+                // ENODEV is what a cgroup that goes may say.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {
+                    level.below.pop();
+                }
                 Err(error) => return Err(error),
             }
             continue;
@@ -96,7 +99,8 @@ const DEEPEST: usize = 256;
 /// Bytes on the disk of the directory at `path` and of everything in it, as `du` counts, but that each link of a file
 /// counts its share, so that nothing need be remembered. Symbolic links are not followed. What vanishes meanwhile is left
 /// out; what is moved about meanwhile is counted, perhaps twice. Whoever is measured cannot make itself small: a tree of more
-/// than 256 levels, which nobody needs, is [`u64::MAX`] bytes large.
+/// than 256 levels, which nobody needs, is [`u64::MAX`] bytes large. (Not by [`walk`], which looks parents up again, and
+/// ends where they were moved.)
 ///
 /// # Errors
 /// Those of the system.
@@ -132,16 +136,13 @@ pub fn disk_usage(path: &Path) -> io::Result<u64> {
         match open(directory.as_fd(), &name) {
             Ok(_) if levels.len() >= DEEPEST => return Ok(u64::MAX),
             Ok(below) => levels.push(enter(below)?),
-            Err(error) if is_gone(&error) => {}
+            // It has gone, or something else came in its place.
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(u64::try_from((shares >> 32).saturating_mul(BLOCK)).unwrap_or(u64::MAX))
-}
-
-/// Whether what was to be opened is no directory any more. ENODEV is what a cgroup that goes may say.
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENOTDIR | libc::ELOOP))
 }
 
 /// A path to an open directory: its own may be longer than the kernel takes.
