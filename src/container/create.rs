@@ -153,6 +153,7 @@ fn begin_reserved(
     record.cgroup.clone_from(&plan.cgroup);
     record.rdt = plan.rdt.as_ref().map(|rdt| rdt.group().clone());
     record.rootfs.clone_from(&plan.root.path);
+    record.inherits_mounts = plan.root.inherited.is_some();
     record.oci_version.clone_from(config.spec.version());
     record.annotations = config
         .spec

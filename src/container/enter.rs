@@ -24,10 +24,11 @@ use crate::state::process::ProcessRef;
 use crate::sync::link::{self, CommandEnd, Heard};
 use crate::sync::message::FromInit;
 use crate::sys::clone::{Child, CloneArgs, SingleThreaded, single_threaded, spawn};
-use crate::sys::{pidfd, sched};
+use crate::sys::{fs, pidfd, sched};
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// The way into a running container: its namespaces and groups, open.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct Entrance {
     init: OwnedFd,
     /// Those of its namespaces that are not ours.
     namespaces: libc::c_int,
+    /// Its root, where its mount namespace does not bring that along.
+    root: Option<OwnedFd>,
     record: Record,
     status: Status,
     /// As the caller named it.
@@ -64,9 +67,10 @@ impl Entrance {
             None => entry,
         };
         let namespaces = joinable(process, &init)?;
+        let root = record.inherits_mounts.then(|| root_of(process, &init)).transpose()?;
         let alone = single_threaded().context(|| "cannot clone")?;
         let below = below.to_owned();
-        Ok(Self { init, namespaces, record: record.clone(), status, below, entry, alone })
+        Ok(Self { init, namespaces, root, record: record.clone(), status, below, entry, alone })
     }
 
     /// Clones a process that joins the container. It waits for `ToInit::GoAlong` when it is ready, or, told so in
@@ -81,6 +85,7 @@ impl Entrance {
             cgroup: self.entry.as_ref(),
             oom_score_adj: process.oom_score_adj.take(),
             namespaces: (self.init.as_fd(), self.namespaces),
+            root: self.root.as_ref().map(AsFd::as_fd),
             alone: self.alone,
         };
         let filtered = process.filters_init();
@@ -340,6 +345,16 @@ pub fn mappings(record: &Record) -> Result<Option<Mappings>> {
     // The pid was still that of the init meant.
     pidfd::send_signal(init.as_fd(), 0).context_as(Kind::User, || "container not running")?;
     Ok(mappings)
+}
+
+/// The root of init.
+fn root_of(process: &ProcessRef, init: &OwnedFd) -> Result<OwnedFd> {
+    let path = format!("/proc/{}/root", process.pid);
+    let root = fs::open_existing(Path::new(&path), libc::O_PATH | libc::O_DIRECTORY)
+        .context(|| format!("cannot open {path}"))?;
+    // The pidfd is still of the init meant.
+    pidfd::send_signal(init.as_fd(), 0).context_as(Kind::User, || "container not running")?;
+    Ok(root)
 }
 
 /// The namespaces of init that are not ours, to be joined by one setns(2) with its pidfd.

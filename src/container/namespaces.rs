@@ -101,12 +101,8 @@ impl Namespaces {
                         libc::CLONE_NEWUSER if is_own(&fd, "user").context(field)? => {}
                         libc::CLONE_NEWUSER => plan.join_user = Some(fd),
                         libc::CLONE_NEWTIME => plan.time = Some(Time::Join(fd)),
-                        // The container's root takes the place of what was the root there.
-                        libc::CLONE_NEWNS if is_own(&fd, "mnt").context(field)? => {
-                            return Err(Error::user("is podrun's own, which would lose its root")
-                                .hint("without a path, the container gets a mount namespace of its own"))
-                            .context(field);
-                        }
+                        // Nor need this one be joined, and its root is not the container's to replace.
+                        libc::CLONE_NEWNS if is_own(&fd, "mnt").context(field)? => {}
                         _ => plan.join.push((fd, flag)),
                     }
                 }

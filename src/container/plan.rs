@@ -7,6 +7,7 @@ use super::init::InitPlan;
 use super::init::hooks::InitHooks;
 use super::labels;
 use super::mappings::Mappings;
+use super::mounts::inherited;
 use super::mounts::options::propagation;
 use super::mounts::plan::{self as mounts, CgroupView, MountKind, Places, RootPlan};
 use super::namespaces::{Namespaces, sysctl_path};
@@ -160,6 +161,7 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         overlay: None, // made once the container is on record
         read_only: root.readonly().unwrap_or(false),
         propagation: root_propagation(linux, request.no_pivot)?,
+        inherited: inherited::plan(spec, &namespaces)?,
         no_pivot: request.no_pivot,
         mounts,
         devices: mounts::devices(linux.devices().as_deref().unwrap_or_default())?,

@@ -44,6 +44,9 @@ pub struct Record {
     pub bundle: PathBuf,
     /// The root file system on the host.
     pub rootfs: PathBuf,
+    /// Its mount namespace is the host's, and does not bring its root along.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inherits_mounts: bool,
     /// Directory of its writable layer, where it has one that goes with it.
     pub scratch: Option<PathBuf>,
     /// When it was made, RFC 3339.
@@ -76,6 +79,7 @@ impl Record {
             rdt: None,
             bundle,
             rootfs: PathBuf::new(),
+            inherits_mounts: false,
             scratch: None,
             created: crate::model::time::rfc3339(now.as_secs()),
             oci_version: String::new(),

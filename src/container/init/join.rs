@@ -10,6 +10,7 @@ use super::{InitPlan, die_with_command, kernel};
 use crate::cgroup::Entry;
 use crate::container::create::clone_hint;
 use crate::container::labels;
+use crate::container::mounts::inherited;
 use crate::container::namespaces;
 use crate::container::process::ProcessPlan;
 use crate::error::{Context, Result};
@@ -27,6 +28,8 @@ pub struct JoinPlan<'a> {
     pub oom_score_adj: Option<i32>,
     /// Pidfd of the container's init, and the namespaces to join.
     pub namespaces: (BorrowedFd<'a>, libc::c_int),
+    /// The container's root, where its mount namespace does not bring that along.
+    pub root: Option<BorrowedFd<'a>>,
     /// Copied from the command: a copy of a process with one thread has one thread.
     pub alone: SingleThreaded,
 }
@@ -64,6 +67,9 @@ fn run(join: &JoinPlan<'_>, plan: &mut Option<InitPlan>) -> Result<()> {
     }
     if flags != 0 {
         ns::setns(init, flags).context(|| format!("cannot join {}", namespaces::names(flags)))?;
+    }
+    if let Some(root) = join.root {
+        inherited::enter(root).context(|| "cannot enter the container's root")?;
     }
     // Also what the caller leaked into us. The values that own some of these are the command's, and never dropped here.
     if let Some(plan) = plan {

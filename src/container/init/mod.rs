@@ -16,7 +16,7 @@ pub mod kernel;
 
 use super::mounts::plan::RootPlan;
 use super::mounts::root::Root;
-use super::mounts::{apply, pivot};
+use super::mounts::{apply, inherited, pivot};
 use super::process::ProcessPlan;
 use crate::cgroup::Entry;
 use crate::error::{Context, Error, Kind, Result};
@@ -277,6 +277,9 @@ fn make_root(init: &mut Init) -> Result<()> {
     let Some(plan) = &init.plan.root else { return Ok(()) };
     // Modes of directories and devices are what the spec says, not less the caller's umask.
     nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+    if plan.inherited.is_some() {
+        inherited::leave()?;
+    }
     init.root = Some(apply::prepare(plan)?);
     Ok(())
 }

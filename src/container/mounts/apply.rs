@@ -45,7 +45,8 @@ pub fn prepare(plan: &RootPlan) -> Result<Root> {
             late.pop_front().map_or(Ok(()), seal)?;
         }
     }
-    if !plan.mounts.iter().any(|mount| mount.is_bind() && mount.destination == Path::new("/dev")) {
+    let is_bound = |mount: &MountPlan| mount.is_bind() && mount.destination == Path::new("/dev");
+    if !plan.mounts.iter().any(is_bound) && !has_hosts_dev(&root)? {
         devices::make(&root, &plan.devices, &device_files)?;
         devices::make_links(&root)?;
     }
@@ -61,6 +62,20 @@ pub fn prepare(plan: &RootPlan) -> Result<Root> {
     mask::read_only(&root, &plan.read_only_paths)?;
     mask::hide(&root, &plan.masked)?;
     Ok(root)
+}
+
+/// Whether /dev is the host's without an entry of mounts that says so: with `/` as the root file system, or where the
+/// caller has mounted it there.
+fn has_hosts_dev(root: &Root) -> Result<bool> {
+    let title = || "cannot stat /dev";
+    let theirs = match root.find(Path::new("/dev"), Resolve::InRoot) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        found => found.and_then(|found| Ok(fstat(&found)?)).context(title)?,
+    };
+    match nix::sys::stat::stat("/dev") {
+        Err(nix::errno::Errno::ENOENT) => Ok(false),
+        ours => ours.context(title).map(|ours| (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)),
+    }
 }
 
 fn seal((fd, attr, mount): (OwnedFd, MountAttr, &MountPlan)) -> Result<()> {

@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod copy_up;
 pub mod devices;
 pub mod file_system;
+pub mod inherited;
 pub mod mask;
 pub mod opened;
 pub mod options;

@@ -1,5 +1,6 @@
 //! Making the root file system a mount, and entering it.
 
+use super::inherited;
 use super::opened::Opened;
 use super::plan::{RootPlan, c_path};
 use super::root::Root;
@@ -114,7 +115,7 @@ pub fn enter(root: &Root, plan: &RootPlan) -> Result<()> {
     if let Some((kind, depth)) = plan.propagation {
         propagate(&new, kind, depth).context(|| "cannot set linux.rootfsPropagation")?;
     }
-    Ok(())
+    plan.inherited.as_ref().map_or(Ok(()), inherited::return_to)
 }
 
 /// pivot_root(2) without a directory for the old root: it ends up on top of the new one, and is taken off.

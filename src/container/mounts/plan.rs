@@ -25,11 +25,13 @@ pub struct RootPlan {
     pub read_only: bool,
     /// Propagation of `linux.rootfsPropagation`.
     pub propagation: Option<(u64, crate::sys::mount::Depth)>,
+    /// Podrun's own mount namespace, where the container is to have no other.
+    pub inherited: Option<OwnedFd>,
     /// chroot instead of pivot_root, for a host root that cannot be pivoted (initramfs).
     pub no_pivot: bool,
     /// In the order of the spec.
     pub mounts: Vec<MountPlan>,
-    /// Device files to make, unless /dev is bound in from the host.
+    /// Device files to make, unless /dev is the host's.
     pub devices: Vec<Device>,
     /// Whether a terminal will be bound over /dev/console.
     pub console: bool,
