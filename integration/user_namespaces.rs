@@ -13,6 +13,7 @@ pub fn cases() -> Vec<Case> {
         case!(what_is_new_belongs_to_the_user_namespace),
         case!(usual_mounts_and_devices_are_there),
         case!(sources_that_its_root_could_not_reach_are_mounted),
+        case!(flags_of_the_hosts_mounts_are_locked),
         case!(mounts_do_not_reach_the_host),
         case!(devices_have_their_owners_and_modes),
         case!(terminal_belongs_to_the_user),
@@ -151,6 +152,48 @@ fn sources_that_its_root_could_not_reach_are_mounted(t: &Test) {
         .mount("bind", &path_text(&closed.join("single")), "/single", &["bind"]);
     std::fs::set_permissions(closed.join("a"), PermissionsExt::from_mode(0o711)).expect("a mode");
     assert_eq!(t.podrun().run_bundle(&bundle, "c").ok().stdout, "insideonefile\n");
+}
+
+/// As with runc, whose init makes its mounts from within: what the host has mounted read-only stays so, whatever
+/// capabilities the container has in its user namespace.
+fn flags_of_the_hosts_mounts_are_locked(t: &Test) {
+    let podrun = t.podrun();
+    let source = t.directory("source");
+    let below = source.join("below");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let tmpfs = |at: &std::path::Path, flags| {
+        mount(Some("tmpfs"), at, Some("tmpfs"), flags, None::<&str>).expect("tmpfs")
+    };
+    tmpfs(&source, flags);
+    std::fs::create_dir(&below).expect("a directory");
+    tmpfs(&below, flags | MsFlags::MS_RDONLY);
+    mount(
+        None::<&str>,
+        &source,
+        None::<&str>,
+        MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | flags,
+        None::<&str>,
+    )
+    .expect("read-only");
+    let script = "for at in /data /data/below; do for o in rw suid dev exec; do
+        mount -o remount,bind,ro,nosuid,nodev,noexec,$o $at 2>/dev/null && echo $at can be made $o; done; done
+        umount /data/below 2>/dev/null && echo can be uncovered; echo tried";
+    let bundle = |options: &[&str]| {
+        let bundle = mapped(t.shell(script)).mount("bind", &path_text(&source), "/data", options);
+        ["bounding", "effective", "permitted"].iter().fold(bundle, |bundle, set| {
+            bundle.push(&format!("/process/capabilities/{set}"), json!("CAP_SYS_ADMIN"))
+        })
+    };
+    for options in [&["rbind"][..], &["rbind", "ro"], &["rbind", "nosuid", "rro"]] {
+        assert_eq!(podrun.run_bundle(&bundle(options), "c").ok().stdout, "tried\n", "{options:?}");
+    }
+    for word in ["rw", "exec", "dev", "suid"] {
+        podrun.run_bundle(&bundle(&["rbind", word]), "c").refused(&["/data", "can be added, not taken off"]);
+    }
+    podrun.run_bundle(&bundle(&["bind"]), "c").refused(&["/data", "use rbind"]);
+    for place in [&below, &source] {
+        umount2(place, MntFlags::MNT_DETACH).expect("unmounted");
+    }
 }
 
 fn mounts_do_not_reach_the_host(t: &Test) {

@@ -3,9 +3,10 @@
 //!
 //! Invariant: a [`Mappings`] is one that the kernel takes, as far as the lists themselves can tell.
 
+use super::stand_in::StandIn;
 use crate::error::{Context, Error, Kind, Result};
-use crate::sys::clone::{Child, CloneArgs, SingleThreaded, spawn};
-use crate::sys::{fs, ns, pidfd, process, socket};
+use crate::sys::clone::{CloneArgs, SingleThreaded};
+use crate::sys::{fs, ns, process, socket};
 use oci_spec::runtime::LinuxIdMapping;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -159,7 +160,7 @@ impl Mappings {
             return Err(Error::host("cannot join the user namespace")
                 .hint("podrun must be root of the user namespace that it lies in, or of one further out"));
         }
-        Self::of_process(stand_in.0.pid)
+        Self::of_process(stand_in.pid())
     }
 
     /// A new user namespace with these maps, which lives as long as the descriptor.
@@ -167,15 +168,9 @@ impl Mappings {
     /// # Errors
     /// When the kernel makes no more, or does not take the maps.
     pub fn namespace(&self, alone: SingleThreaded) -> Result<OwnedFd> {
-        let namespaces = u64::try_from(libc::CLONE_NEWUSER).unwrap_or_default();
-        let args = CloneArgs { namespaces, quiet: true, ..CloneArgs::default() };
-        let stand_in = StandIn::make(alone, args, || {
-            if process::set_parent_death_signal(libc::SIGKILL).is_ok() {
-                process::pause();
-            }
-        })?;
-        self.write(stand_in.0.pid)?;
-        namespace_of(stand_in.0.pid)
+        let stand_in = StandIn::in_new(alone, libc::CLONE_NEWUSER)?;
+        self.write(stand_in.pid())?;
+        namespace_of(stand_in.pid())
     }
 
     /// Gives the user namespace that a process has just made its ids.
@@ -236,28 +231,6 @@ impl Mappings {
 fn namespace_of(pid: i32) -> Result<OwnedFd> {
     let path = format!("/proc/{pid}/ns/user");
     fs::open_existing(Path::new(&path), libc::O_RDONLY).context(|| format!("cannot open {path}"))
-}
-
-/// A child that stands in a user namespace and does nothing; it ends with this value.
-struct StandIn(Child);
-
-impl StandIn {
-    fn make(alone: SingleThreaded, args: CloneArgs<'_>, stand: impl FnOnce()) -> Result<Self> {
-        spawn(alone, args, stand)
-            .map(Self)
-            .context(|| "cannot clone a process")
-            .map_err(super::create::clone_hint)
-    }
-}
-
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        // Nobody is there to hear of it; what cannot be reaped falls to our own parent.
-        drop(pidfd::send_signal(self.0.pidfd.as_fd(), libc::SIGKILL));
-        if pidfd::wait_exit(self.0.pidfd.as_fd(), super::ended::KILL_DEADLINE).is_ok_and(|ended| ended) {
-            drop(pidfd::child_status(self.0.pidfd.as_fd(), pidfd::Zombie::Reaped));
-        }
-    }
 }
 
 #[cfg(test)]

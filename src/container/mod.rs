@@ -33,6 +33,7 @@ pub mod request;
 pub mod run;
 pub mod sandbox;
 pub mod signal;
+mod stand_in;
 pub mod start;
 pub mod support;
 

@@ -190,6 +190,13 @@ pub fn pivot_root_here() -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) }).map(drop)
 }
 
+/// Makes a directory the root and the working directory, chroot(2).
+pub fn change_root(root: BorrowedFd<'_>) -> nix::Result<()> {
+    nix::unistd::fchdir(root)?;
+    nix::unistd::chroot(".")?;
+    nix::unistd::chdir("/")
+}
+
 /// umount2(2) with MNT_DETACH, not following a symbolic link at the end of `path`.
 pub fn umount_detach(path: &CStr) -> io::Result<()> {
     // SAFETY: path is NUL-terminated and borrowed for the length of the call.

@@ -10,13 +10,12 @@ use super::{InitPlan, die_with_command, kernel};
 use crate::cgroup::Entry;
 use crate::container::create::clone_hint;
 use crate::container::labels;
-use crate::container::mounts::inherited;
 use crate::container::namespaces;
 use crate::container::process::ProcessPlan;
 use crate::error::{Context, Result};
 use crate::sync::message::{Failure, FromInit};
 use crate::sys::clone::{CloneArgs, SingleThreaded, spawn};
-use crate::sys::{ns, process};
+use crate::sys::{mount, ns, process};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// What comes before the program's process: borrowed, since the command keeps it for the next one.
@@ -69,7 +68,7 @@ fn run(join: &JoinPlan<'_>, plan: &mut Option<InitPlan>) -> Result<()> {
         ns::setns(init, flags).context(|| format!("cannot join {}", namespaces::names(flags)))?;
     }
     if let Some(root) = join.root {
-        inherited::enter(root).context(|| "cannot enter the container's root")?;
+        mount::change_root(root).context(|| "cannot enter the container's root")?;
     }
     // Also what the caller leaked into us. The values that own some of these are the command's, and never dropped here.
     if let Some(plan) = plan {

@@ -13,7 +13,7 @@ use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Depth};
 use crate::sys::{fs, ns};
 use oci_spec::runtime::Spec;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Our mount namespace, to come back to, if the container is to have no other.
@@ -62,15 +62,5 @@ pub fn return_to(namespace: &OwnedFd) -> Result<()> {
     let root = mount::open_tree(mount::cwd(), c"/", Some(Depth::Recursive))
         .context(|| "cannot copy the root file system")?;
     ns::setns(namespace.as_fd(), libc::CLONE_NEWNS).context(|| "cannot return to the mount namespace")?;
-    enter(root.as_fd()).context(|| "cannot enter the root file system")
-}
-
-/// Makes a directory the root, which no namespace brings along.
-///
-/// # Errors
-/// Those of the system calls.
-pub fn enter(root: BorrowedFd<'_>) -> nix::Result<()> {
-    nix::unistd::fchdir(root)?;
-    nix::unistd::chroot(".")?;
-    nix::unistd::chdir("/")
+    mount::change_root(root.as_fd()).context(|| "cannot enter the root file system")
 }

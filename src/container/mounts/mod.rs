@@ -6,6 +6,7 @@ pub mod copy_up;
 pub mod devices;
 pub mod file_system;
 pub mod inherited;
+pub mod locked;
 pub mod mask;
 pub mod opened;
 pub mod options;

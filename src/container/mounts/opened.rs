@@ -5,6 +5,7 @@
 //! any more: mounts made in the container never reach the host.
 
 use super::file_system::{new_fs, set_attributes};
+use super::locked;
 use super::options::Flags;
 use super::plan::{Device, MountKind, MountPlan, RootPlan, c_path};
 use crate::container::mappings::{IdMap, Mappings};
@@ -44,15 +45,20 @@ pub fn open(plan: &mut RootPlan, mappings: Option<&Mappings>, alone: SingleThrea
         Some((kind, _)) if kind == libc::MS_SHARED && mappings.is_none() => 0,
         _ => libc::MS_SLAVE,
     };
-    let mut namespaces = Vec::new();
-    for mount in &mut plan.mounts {
-        let destination = mount.destination.display().to_string();
-        open_mount(mount, mappings, propagation, &mut namespaces, alone)
-            .context(|| format!("cannot mount at {destination:?}"))?;
-    }
-    let Some(mappings) = mappings else { return Ok(()) };
-    let root = tree(&c_path(&plan.path)?, Depth::Recursive, propagation)
-        .context(|| format!("cannot open the root file system {:?}", plan.path))?;
+    let mut open_mounts = || {
+        let mut namespaces = Vec::new();
+        plan.mounts.iter_mut().try_for_each(|mount| {
+            let destination = mount.destination.display().to_string();
+            open_mount(mount, mappings, propagation, &mut namespaces, alone)
+                .context(|| format!("cannot mount at {destination:?}"))
+        })
+    };
+    let Some(mappings) = mappings else { return open_mounts() };
+    let root = locked::in_copy(alone, || {
+        open_mounts()?;
+        tree(&c_path(&plan.path)?, Depth::Recursive, propagation)
+            .context(|| format!("cannot open the root file system {:?}", plan.path))
+    })?;
     plan.opened = Some(Opened { root, nodes: nodes(&plan.devices, mappings)? });
     Ok(())
 }
@@ -75,7 +81,13 @@ fn open_mount(
             };
             let fd = opened
                 .and_then(|fd| cut_off(fd, propagation))
-                .context(|| format!("cannot open the source {source:?}"))?;
+                .context(|| format!("cannot open the source {source:?}"))
+                .map_err(|error| match error.errno() {
+                    Some(libc::EINVAL) if depth == Depth::One && mappings.is_some() => error.hint(
+                        "a user namespace gets all that is mounted below a directory, or nothing: use rbind",
+                    ),
+                    _ => error,
+                })?;
             if let Some((own, depth)) = &mount.id_map {
                 let Some(ids) = own.as_ref().or(mappings) else {
                     return Err(Error::user(
