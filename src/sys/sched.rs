@@ -5,7 +5,7 @@ use std::io;
 
 /// `struct sched_attr` of Linux 5.3, sched_setattr(2).
 #[repr(C)]
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct SchedAttr {
     /// Bytes of this structure; set by [`set_attributes`].
     pub size: u32,

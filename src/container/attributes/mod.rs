@@ -9,18 +9,18 @@ mod numbers;
 mod scheduler;
 
 pub use memory::{MEMORY_FLAGS, MEMORY_MODES, MemoryPolicy};
-pub use scheduler::Scheduler;
 
 use super::labels;
 use crate::error::{Error, Result};
 use crate::model::node::Node;
+use crate::sys::sched::SchedAttr;
 use serde_json::Value;
 
 /// The attributes of one process. What is not given stays as it is inherited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// Policy, nice value, priority, sched_setattr(2).
-    pub scheduler: Option<Scheduler>,
+    pub scheduler: Option<SchedAttr>,
     /// Class and priority as ioprio_set(2) takes them.
     pub io_priority: Option<u16>,
     /// Processors that the command and the process it clones run on before it is in the container's cgroup.
@@ -81,7 +81,7 @@ impl Attributes {
             affinity.object()?;
         }
         let attributes = Self {
-            scheduler: process.get("scheduler").map(|node| Scheduler::read(&node)).transpose()?,
+            scheduler: process.get("scheduler").map(|node| scheduler::read(&node)).transpose()?,
             io_priority: process.get("ioPriority").map(|node| io_priority(&node)).transpose()?,
             initial_cpus: cpus("initial")?,
             final_cpus: cpus("final")?,

@@ -2,25 +2,7 @@
 
 use crate::error::Result;
 use crate::model::node::Node;
-
-/// What sched_setattr(2) takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scheduler {
-    /// SCHED_*.
-    pub policy: u32,
-    /// SCHED_FLAG_*.
-    pub flags: u64,
-    /// -20 to 19.
-    pub nice: i32,
-    /// 1 to 99 for real-time policies, else 0.
-    pub priority: u32,
-    /// Nanoseconds of every period, for SCHED_DEADLINE as the next two.
-    pub runtime: u64,
-    /// Nanoseconds.
-    pub deadline: u64,
-    /// Nanoseconds.
-    pub period: u64,
-}
+use crate::sys::sched::SchedAttr;
 
 const OTHER: u32 = 0;
 const FIFO: u32 = 1;
@@ -50,62 +32,61 @@ const FLAGS: [(&str, u64); 7] = [
     ("SCHED_FLAG_UTIL_CLAMP_MAX", 0x40),
 ];
 
-impl Scheduler {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// Names what is unknown, out of range, or of another policy.
-    pub fn read(node: &Node<'_>) -> Result<Self> {
-        node.object()?;
-        let named = node.require("policy")?;
-        let name = named.string()?;
-        let policy = POLICIES.iter().find(|(known, _)| *known == name).map(|(_, policy)| *policy);
-        let policy = policy.ok_or_else(|| named.error(&format!("unknown policy {name:?}")))?;
-        let flags = node.each("flags", |flag| {
-            let name = flag.string()?;
-            let bit = FLAGS.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit);
-            bit.ok_or_else(|| flag.error(&format!("unknown flag {name:?}")))
-        })?;
-        let nanoseconds =
-            |key: &str| node.get(key).map_or(Ok(0), |node| node.unsigned(i64::MAX.unsigned_abs()));
-        let scheduler = Self {
-            policy,
-            flags: flags.into_iter().fold(0, |all, bit| all | bit),
-            nice: node.get("nice").map_or(Ok(0), |nice| nice.integer(-20, 19))?,
-            priority: node.get("priority").map_or(Ok(0), |priority| priority.integer(0, 99))?.unsigned_abs(),
-            runtime: nanoseconds("runtime")?,
-            deadline: nanoseconds("deadline")?,
-            period: nanoseconds("period")?,
-        };
-        scheduler.check(node, name).map(|()| scheduler)
-    }
+/// Reads what sched_setattr(2) is to be given.
+///
+/// # Errors
+/// Names what is unknown, out of range, or of another policy.
+pub fn read(node: &Node<'_>) -> Result<SchedAttr> {
+    node.object()?;
+    let named = node.require("policy")?;
+    let name = named.string()?;
+    let policy = POLICIES.iter().find(|(known, _)| *known == name).map(|(_, policy)| *policy);
+    let policy = policy.ok_or_else(|| named.error(&format!("unknown policy {name:?}")))?;
+    let flags = node.each("flags", |flag| {
+        let name = flag.string()?;
+        let bit = FLAGS.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit);
+        bit.ok_or_else(|| flag.error(&format!("unknown flag {name:?}")))
+    })?;
+    let nanoseconds = |key: &str| node.get(key).map_or(Ok(0), |node| node.unsigned(i64::MAX.unsigned_abs()));
+    let scheduler = SchedAttr {
+        policy,
+        flags: flags.into_iter().fold(0, |all, bit| all | bit),
+        nice: node.get("nice").map_or(Ok(0), |nice| nice.integer(-20, 19))?,
+        priority: node.get("priority").map_or(Ok(0), |priority| priority.integer(0, 99))?.unsigned_abs(),
+        runtime: nanoseconds("runtime")?,
+        deadline: nanoseconds("deadline")?,
+        period: nanoseconds("period")?,
+        ..SchedAttr::default()
+    };
+    check(&scheduler, node, name).map(|()| scheduler)
+}
 
-    /// What of it does not go with the policy: the kernel would ignore some, and refuse the rest without a reason.
-    fn check(&self, node: &Node<'_>, name: &str) -> Result<()> {
-        let complain = |key: &str, what: String| {
-            Err(node.get(key).map_or_else(|| node.error(&what), |node| node.error(&what)))
-        };
-        match self.policy {
-            FIFO | RR if self.priority == 0 => {
-                complain("priority", format!("{name} needs a priority from 1 to 99"))
-            }
-            FIFO | RR => Ok(()),
-            _ if self.priority != 0 => {
-                complain("priority", format!("{name} has none; it is for SCHED_FIFO and SCHED_RR"))
-            }
-            _ => Ok(()),
-        }?;
-        let times = [("runtime", self.runtime), ("deadline", self.deadline), ("period", self.period)];
-        let given = times.iter().find(|(_, time)| *time != 0);
-        match given {
-            Some((key, _)) if self.policy != DEADLINE => {
-                complain(key, format!("{name} has none; it is for SCHED_DEADLINE"))
-            }
-            None if self.policy == DEADLINE => {
-                complain("runtime", "SCHED_DEADLINE needs runtime, deadline and period".into())
-            }
-            _ => Ok(()),
+/// What of it does not go with the policy: the kernel would ignore some, and refuse the rest without a reason.
+fn check(scheduler: &SchedAttr, node: &Node<'_>, name: &str) -> Result<()> {
+    let complain = |key: &str, what: String| {
+        Err(node.get(key).map_or_else(|| node.error(&what), |node| node.error(&what)))
+    };
+    match scheduler.policy {
+        FIFO | RR if scheduler.priority == 0 => {
+            complain("priority", format!("{name} needs a priority from 1 to 99"))
         }
+        FIFO | RR => Ok(()),
+        _ if scheduler.priority != 0 => {
+            complain("priority", format!("{name} has none; it is for SCHED_FIFO and SCHED_RR"))
+        }
+        _ => Ok(()),
+    }?;
+    let times =
+        [("runtime", scheduler.runtime), ("deadline", scheduler.deadline), ("period", scheduler.period)];
+    let given = times.iter().find(|(_, time)| *time != 0);
+    match given {
+        Some((key, _)) if scheduler.policy != DEADLINE => {
+            complain(key, format!("{name} has none; it is for SCHED_DEADLINE"))
+        }
+        None if scheduler.policy == DEADLINE => {
+            complain("runtime", "SCHED_DEADLINE needs runtime, deadline and period".into())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -114,20 +95,19 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn read(value: &Value) -> Result<Scheduler> {
-        Scheduler::read(&Node::new("process.scheduler", value))
+    fn read(value: &Value) -> Result<SchedAttr> {
+        super::read(&Node::new("process.scheduler", value))
     }
 
     #[test]
     fn values_are_the_kernels() {
-        let plain =
-            Scheduler { policy: 3, flags: 0, nice: 19, priority: 0, runtime: 0, deadline: 0, period: 0 };
+        let plain = SchedAttr { policy: 3, nice: 19, ..SchedAttr::default() };
         assert_eq!(read(&json!({"policy": "SCHED_BATCH", "nice": 19, "priority": 0})).unwrap(), plain);
         // As runc's own users write it: a nice value and a priority of 0 do not hurt.
         let deadline = json!({"policy": "SCHED_DEADLINE", "flags": ["SCHED_FLAG_RESET_ON_FORK"], "nice": 19, "priority": 0,
             "runtime": 42000, "deadline": 100_000, "period": 1_000_000});
         let times =
-            Scheduler { policy: 6, flags: 1, runtime: 42000, deadline: 100_000, period: 1_000_000, ..plain };
+            SchedAttr { policy: 6, flags: 1, runtime: 42000, deadline: 100_000, period: 1_000_000, ..plain };
         assert_eq!(read(&deadline).unwrap(), times);
     }
 

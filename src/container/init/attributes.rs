@@ -4,7 +4,6 @@ use super::Init;
 use crate::container::attributes::Attributes;
 use crate::container::labels;
 use crate::error::{Context, Error, Result};
-use crate::sys::sched::SchedAttr;
 use crate::sys::{memory, process, sched};
 
 /// Puts the process on the processors it shall have: those asked for, or all that the cgroup has.
@@ -76,18 +75,8 @@ pub fn set_priorities(init: &mut Init) -> Result<()> {
             .context(|| "ioprio_set (process.ioPriority)")
             .map_err(|error| needs_privilege(error, "CAP_SYS_ADMIN or CAP_SYS_NICE"))?;
     }
-    let Some(wanted) = scheduler else { return Ok(()) };
-    let attributes = SchedAttr {
-        policy: wanted.policy,
-        flags: wanted.flags,
-        nice: wanted.nice,
-        priority: wanted.priority,
-        runtime: wanted.runtime,
-        deadline: wanted.deadline,
-        period: wanted.period,
-        ..SchedAttr::default()
-    };
-    sched::set_attributes(attributes).context(|| "sched_setattr (process.scheduler)").map_err(scheduler_hint)
+    let Some(attributes) = scheduler else { return Ok(()) };
+    sched::set_attributes(*attributes).context(|| "sched_setattr (process.scheduler)").map_err(scheduler_hint)
 }
 
 fn needs_privilege(error: Error, capability: &str) -> Error {
