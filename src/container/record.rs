@@ -188,7 +188,7 @@ pub enum Status {
     Created,
     /// The program runs.
     Running,
-    /// The program runs, frozen.
+    /// The program, or init that waits for `start`, is frozen.
     Paused,
     /// There is no process any more, or only an unreaped one.
     Stopped,
@@ -249,11 +249,9 @@ impl Record {
         if !init.is_alive()? {
             return Ok(Status::Stopped);
         }
-        if fifo(directory)?.is_some() {
-            return Ok(Status::Created);
-        }
         match &self.cgroup {
             Some(cgroup) if cgroup.is_frozen()? => Ok(Status::Paused),
+            _ if fifo(directory)?.is_some() => Ok(Status::Created),
             _ => Ok(Status::Running),
         }
     }

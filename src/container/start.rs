@@ -104,15 +104,14 @@ struct Starting {
 fn begin(host: &Host, id: &ContainerId, manager: Option<&OsStr>) -> Result<Starting> {
     let title = || format!("cannot start container {:?}", id.as_str());
     let (directory, record) = record::load(host, id)?;
-    if record.status(&directory)? != Status::Created {
-        return Err(not_created(host, id)).context(title);
-    }
-    if let Some(cgroup) = &record.cgroup
-        && cgroup.is_frozen().context(title)?
-    {
-        return Err(Error::user("it is paused").hint(format!("podrun resume {id}"))).context(title);
-    }
-    let Some(fifo) = record::fifo(&directory)? else { return Err(not_created(host, id)).context(title) };
+    let status = record.status(&directory)?;
+    let fifo = match (status, record::fifo(&directory)?) {
+        (Status::Created, Some(fifo)) => fifo,
+        (Status::Paused, Some(_)) => {
+            return Err(Error::user("it is paused").hint(format!("podrun resume {id}"))).context(title);
+        }
+        _ => return Err(not_created(host, id)).context(title),
+    };
     let fifo = match Flock::lock(fifo, FlockArg::LockExclusiveNonblock) {
         Ok(fifo) => fifo,
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => {

@@ -152,7 +152,8 @@ impl Hooks {
     /// How long the hooks of a stage may take together; `None` where one may take for ever.
     pub fn patience(&self, stage: Stage) -> Option<Duration> {
         let killing = super::ended::KILL_DEADLINE;
-        self.of(stage).iter().map(|hook| Some(hook.timeout? + killing)).sum()
+        let mut hooks = self.of(stage).iter();
+        hooks.try_fold(Duration::ZERO, |all, hook| all.checked_add(hook.timeout?)?.checked_add(killing))
     }
 
     /// Runs those of one stage in their order, until one fails.

@@ -127,7 +127,8 @@ fn become_hook(hook: &Hook, place: &Place<'_>, ends: [BorrowedFd<'_>; 3]) -> io:
 
 /// Waits for the hook's end: its wait status, or `None` when it had to be killed.
 fn attend(child: &Child, talk: &mut Talk<'_>, timeout: Option<Duration>) -> Result<Option<i32>> {
-    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    // One that is beyond all clocks is none.
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let patience = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
             None => PollTimeout::NONE,
