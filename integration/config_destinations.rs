@@ -14,6 +14,7 @@ pub fn cases() -> Vec<Case> {
         case!(source_in_the_root_cannot_lead_out),
         case!(sockets_pipes_and_devices_are_bound),
         case!(root_itself_can_be_mounted_over),
+        case!(root_can_be_made_read_only_and_not_hidden),
         case!(only_procfs_goes_over_proc),
         case!(very_many_mounts_are_made),
         case!(slave_root_sees_what_the_host_mounts),
@@ -175,6 +176,18 @@ fn root_itself_can_be_mounted_over(t: &Test) {
     assert_eq!(facts["paths"]["/other"]["read"], "ok");
     assert_eq!(facts["paths"]["/other"]["write"], "EROFS");
     assert_eq!(facts["paths"]["/dev/null"]["type"], "char");
+}
+
+fn root_can_be_made_read_only_and_not_hidden(t: &Test) {
+    for path in ["/", "/link", "/tmp/.."] {
+        let bundle = looking(t, &["/bin"]).set("/linux/readonlyPaths", json!([path]));
+        symlink("/", bundle.rootfs("/link")).expect("a link");
+        let facts = t.podrun().facts(&bundle);
+        assert_eq!(facts["paths"]["/bin"]["write"], "EROFS", "{path}");
+        let bundle = t.bundle().set("/linux/maskedPaths", json!([path]));
+        symlink("/", bundle.rootfs("/link")).expect("a link");
+        t.podrun().run_bundle(&bundle, "c").refused(&["maskedPaths", path]);
+    }
 }
 
 fn only_procfs_goes_over_proc(t: &Test) {

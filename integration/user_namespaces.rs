@@ -14,6 +14,7 @@ pub fn cases() -> Vec<Case> {
         case!(usual_mounts_and_devices_are_there),
         case!(sources_that_its_root_could_not_reach_are_mounted),
         case!(flags_of_the_hosts_mounts_are_locked),
+        case!(nothing_is_above_a_root_that_is_mounted_over),
         case!(mounts_do_not_reach_the_host),
         case!(devices_have_their_owners_and_modes),
         case!(terminal_belongs_to_the_user),
@@ -193,6 +194,49 @@ fn flags_of_the_hosts_mounts_are_locked(t: &Test) {
     podrun.run_bundle(&bundle(&["bind"]), "c").refused(&["/data", "use rbind"]);
     for place in [&below, &source] {
         umount2(place, MntFlags::MNT_DETACH).expect("unmounted");
+    }
+}
+
+/// The root file system is attached over the host's root here, and more may lie over that: all of it must go.
+fn nothing_is_above_a_root_that_is_mounted_over(t: &Test) {
+    let other = path_text(&t.bundle().rootfs("/"));
+    let over = |mounts: Value| {
+        let facts = [
+            "/bin/probe",
+            "facts",
+            "--path",
+            "/..",
+            "--path",
+            "/",
+            "--path",
+            "/../work",
+            "--path",
+            "/../usr",
+        ];
+        mapped(t.bundle().args(&facts)).edit(|config| {
+            let all = config["mounts"].as_array_mut().expect("an array");
+            all.splice(0..0, mounts.as_array().expect("an array").clone());
+        })
+    };
+    let bind = json!({"destination": "/", "type": "bind", "source": other, "options": ["rbind"]});
+    let link = json!({"destination": "/link", "type": "bind", "source": other, "options": ["rbind"]});
+    let copied = json!({"destination": "/", "type": "tmpfs", "source": "t", "options": ["tmpcopyup"]});
+    for mounts in [json!([bind]), json!([bind, bind]), json!([copied, bind]), json!([link]), json!([copied])]
+    {
+        for way in [&["run"][..], &["run", "--no-pivot"]] {
+            let bundle = over(mounts.clone());
+            std::os::unix::fs::symlink("/", bundle.rootfs("/link")).expect("a link");
+            let facts = t.podrun().run(&[way, &["--bundle", bundle.text(), "c"]].concat()).ok().json();
+            for path in ["/../work", "/../usr"] {
+                assert_eq!(
+                    facts["paths"][path]["read"], "ENOENT",
+                    "{path} with {mounts}: {}",
+                    facts["paths"]
+                );
+            }
+            let roots = facts["mounts"].as_array().expect("mounts").iter().filter(|m| m["target"] == "/");
+            assert_eq!(roots.count(), 1, "{mounts}: {}", facts["mounts"]);
+        }
     }
 }
 

@@ -64,6 +64,18 @@ pub fn open_existing(path: &Path, flags: i32) -> io::Result<OwnedFd> {
     Ok(nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())?)
 }
 
+/// The mount that `path` lies on, and its inode there: what names a place for as long as it is mounted (statx(2), Linux
+/// 5.8). An empty path means `dir` itself.
+pub fn place(dir: BorrowedFd<'_>, path: &CStr) -> io::Result<(u64, u64)> {
+    let flags = libc::AT_EMPTY_PATH | libc::AT_NO_AUTOMOUNT | libc::AT_SYMLINK_NOFOLLOW;
+    let wanted = libc::STATX_MNT_ID | libc::STATX_INO;
+    // SAFETY: statx is plain integers, for which all zeroes is a valid value.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: path and found live until the call returns; dir is borrowed for its length.
+    check(unsafe { libc::statx(dir.as_raw_fd(), path.as_ptr(), flags, wanted, &raw mut found) }.into())?;
+    Ok((found.stx_mnt_id, found.stx_ino))
+}
+
 /// Writes a whole value into an existing file of /proc, /sys or a cgroup, in one write, as the kernel wants.
 pub fn write_existing(path: &Path, value: &str) -> io::Result<()> {
     write_all_at_once(open_existing(path, libc::O_WRONLY)?.as_fd(), value.as_bytes())

@@ -1,6 +1,6 @@
 //! Carrying out the mounts, in init, by descriptor.
 
-use super::file_system::{new_fs, reconfigure, set_attributes, set_lockable, set_propagation};
+use super::file_system::{lock_hint, new_fs, reconfigure, set_attributes, set_lockable, set_propagation};
 use super::plan::{MountKind, MountPlan, RootPlan, is_proc_target};
 use super::root::{Root, Target};
 use super::{cgroup, copy_up, devices, mask, opened, pivot};
@@ -19,6 +19,8 @@ const MOST_HELD: usize = 256;
 /// A mount that was made.
 struct Made {
     fd: OwnedFd,
+    /// It lies over the root as it was, and is the root from now on.
+    is_root: bool,
     /// What to set once everything is in place.
     late: Option<MountAttr>,
 }
@@ -35,7 +37,7 @@ pub fn prepare(plan: &RootPlan) -> Result<Root> {
         let title =
             || format!("cannot mount {} at {:?}", title(mount), mount.destination.display().to_string());
         let Some(made) = one(&root, mount).context(title).map_err(hint)? else { continue };
-        if mount.destination == Path::new("/") && !matches!(mount.kind, MountKind::Remount) {
+        if made.is_root {
             root = Root::new(made.fd.try_clone().context(title)?);
         }
         if let Some(attr) = made.late {
@@ -119,7 +121,7 @@ fn bind(root: &Root, mount: &MountPlan) -> Result<Option<Made>> {
         return copy_link(root, mount, fd.as_fd()).map(|()| None);
     }
     set_lockable(fd.as_fd(), &options.flags.of_bind(), options.flags)?;
-    set_attributes(fd.as_fd(), Depth::Recursive, &options.recursive)?;
+    set_attributes(fd.as_fd(), Depth::Recursive, &options.recursive).map_err(lock_hint)?;
     let want = if kind == libc::S_IFDIR { Target::Directory } else { Target::File };
     let target = if options.extras.destination_nofollow {
         root.target_nofollow(&mount.destination, want)?
@@ -131,9 +133,10 @@ fn bind(root: &Root, mount: &MountPlan) -> Result<Option<Made>> {
     if over_proc || is_procfs(target.as_fd())? {
         check_proc(mount, over_proc && is_procfs(fd.as_fd())?)?;
     }
+    let is_root = root.is(target.as_fd()).context(|| "cannot stat the destination")?;
     mount::move_mount(fd.as_fd(), target.as_fd()).context(|| "cannot attach it")?;
     set_propagation(fd.as_fd(), options)?;
-    Ok(Some(Made { fd, late: None }))
+    Ok(Some(Made { fd, is_root, late: None }))
 }
 
 /// A detached copy of what is to be bound. What is in the root is looked for there, so that no link of the image's leads
@@ -205,10 +208,11 @@ fn new(root: &Root, mount: &MountPlan, fstype: &CStr, source: Option<&CStr>) -> 
         copy_up::fill(target.as_fd(), fd.as_fd(), &options.parameters)?;
     }
     set_attributes(fd.as_fd(), Depth::Recursive, &options.recursive)?;
+    let is_root = root.is(target.as_fd()).context(|| "cannot stat the destination")?;
     mount::move_mount(fd.as_fd(), target.as_fd()).context(|| "cannot attach it")?;
     set_propagation(fd.as_fd(), options)?;
     let seal = MountAttr { set: ATTR_RDONLY, ..MountAttr::default() };
-    Ok(Made { fd, late: late.then_some(seal) })
+    Ok(Made { fd, is_root, late: late.then_some(seal) })
 }
 
 /// The destination of a file system whose entries podrun and programs trust: a link here would let an image choose which
@@ -244,13 +248,13 @@ fn remount(root: &Root, mount: &MountPlan) -> Result<Made> {
     let attr = options.flags.of_remount();
     let late = options.flags.read_only();
     let set = if late { Ok(()) } else { set_lockable(fd.as_fd(), &attr, options.flags) };
-    set.and_then(|()| set_attributes(fd.as_fd(), Depth::Recursive, &options.recursive))
+    set.and_then(|()| set_attributes(fd.as_fd(), Depth::Recursive, &options.recursive).map_err(lock_hint))
         .and_then(|()| set_propagation(fd.as_fd(), options))
         .map_err(|error| match error.errno() {
             Some(libc::EINVAL) => error.hint("an earlier entry of mounts must have mounted something there"),
             _ => error,
         })?;
-    Ok(Made { fd, late: late.then_some(attr) })
+    Ok(Made { fd, is_root: false, late: late.then_some(attr) })
 }
 
 /// Only procfs may be at /proc, and only a few files below it be covered.

@@ -114,9 +114,18 @@ pub fn set_lockable(fd: BorrowedFd<'_>, attr: &MountAttr, flags: Flags) -> Resul
     } else {
         set_attributes(fd, Depth::One, &flags.of_locked())
     };
-    kept.map_err(|error| {
-        error.hint("options of a mount of another user namespace can be added, not taken off")
-    })
+    kept.map_err(lock_hint)
+}
+
+/// What a mount of another user namespace does not let change.
+pub fn lock_hint(error: Error) -> Error {
+    match error.errno() {
+        Some(libc::EPERM) => error.hint(
+            "ro, nosuid, nodev and noexec of a mount of another user namespace can be added, not taken off, and its access \
+             times stay as they are",
+        ),
+        _ => error,
+    }
 }
 
 /// Sets the propagation types that options name.

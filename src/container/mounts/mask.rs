@@ -33,6 +33,11 @@ pub fn read_only(root: &Root, paths: &[String]) -> Result<()> {
     for path in paths {
         let title = || format!("cannot make {path:?} read-only (linux.readonlyPaths)");
         let Some(target) = find(root, path).context(title)? else { continue };
+        // What lies over the root, nobody in it sees.
+        if root.is(target.as_fd()).context(title)? {
+            set_attributes(root.fd(), Depth::Recursive, &READ_ONLY).context(title)?;
+            continue;
+        }
         let copy = mount::open_tree(target.as_fd(), c"", Some(Depth::Recursive)).context(title)?;
         set_attributes(copy.as_fd(), Depth::Recursive, &READ_ONLY).context(title)?;
         mount::move_mount(copy.as_fd(), target.as_fd()).context(title)?;
@@ -51,6 +56,9 @@ pub fn hide(root: &Root, paths: &[String]) -> Result<()> {
     for path in paths {
         let title = || format!("cannot hide {path:?} (linux.maskedPaths)");
         let Some(target) = find(root, path).context(title)? else { continue };
+        if root.is(target.as_fd()).context(title)? {
+            return Err(Error::user("it is the root, without which there is no container")).context(title);
+        }
         let stat = fstat(&target).context(title)?;
         let cover = if stat.st_mode & libc::S_IFMT != libc::S_IFDIR {
             if null.is_none() {

@@ -5,7 +5,9 @@ use super::opened::Opened;
 use super::plan::{RootPlan, c_path};
 use super::root::Root;
 use crate::error::{Context, Error, Result};
+use crate::sys::fs;
 use crate::sys::mount::{self, ATTR_RDONLY, Depth, MountAttr};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -115,10 +117,17 @@ pub fn enter(root: &Root, plan: &RootPlan) -> Result<()> {
     if let Some((kind, depth)) = plan.propagation {
         propagate(&new, kind, depth).context(|| "cannot set linux.rootfsPropagation")?;
     }
-    plan.inherited.as_ref().map_or(Ok(()), inherited::return_to)
+    plan.inherited.as_ref().map_or(Ok(()), inherited::return_to)?;
+    // All that keeps the container from the host hangs on it.
+    if is_covered()? {
+        return Err(Error::host("something is mounted over the container's root"));
+    }
+    Ok(())
 }
 
-/// pivot_root(2) without a directory for the old root: it ends up on top of the new one, and is taken off.
+/// pivot_root(2) without a directory for the old root: it ends up on top of the new one, and is taken off with what lies
+/// over it. In a user namespace that is the root file system as it was attached first, if an entry of mounts has covered
+/// that.
 fn pivot(root: &Root) -> Result<()> {
     let old = mount::open_path(c"/").context(|| "cannot open the host's root")?;
     nix::unistd::fchdir(root.fd()).context(|| "cannot enter the root file system")?;
@@ -129,11 +138,21 @@ fn pivot(root: &Root) -> Result<()> {
             _ => error,
         },
     )?;
-    nix::unistd::fchdir(&old).context(|| "cannot return to the host's root")?;
+    nix::unistd::chdir("/").context(|| "cannot enter the new root")?;
     // The unmounting below must not reach the host through a shared peer.
     propagate(&old, libc::MS_SLAVE, Depth::Recursive).context(|| "cannot cut off the host's root")?;
-    mount::umount_detach(c".").context(|| "cannot let go of the host's root")?;
-    nix::unistd::chdir("/").context(|| "cannot enter the new root")
+    while is_covered()? {
+        mount::umount_detach(ABOVE).context(|| "cannot let go of the host's root")?;
+    }
+    Ok(())
+}
+
+/// Above a root is the root again, or what is mounted over it: paths cross that from above alone.
+const ABOVE: &CStr = c"/..";
+
+fn is_covered() -> Result<bool> {
+    let place = |path| fs::place(mount::cwd(), path).context(|| "cannot stat the root");
+    Ok(place(ABOVE)? != place(c"/")?)
 }
 
 /// The older way, for a host root that cannot be pivoted: the new root is moved over `/`, then chroot(2).

@@ -5,7 +5,7 @@
 
 use super::plan::c_path;
 use crate::error::{Context, Error, Result};
-use crate::sys::fs::{Resolve, open_in};
+use crate::sys::fs::{self, Resolve, open_in};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat, mknodat};
@@ -36,6 +36,14 @@ impl Root {
     /// The descriptor of the root directory.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+
+    /// Whether `found` is the root directory, by whatever way it was found.
+    ///
+    /// # Errors
+    /// Those of statx(2).
+    pub fn is(&self, found: BorrowedFd<'_>) -> io::Result<bool> {
+        Ok(fs::place(self.fd(), c"")? == fs::place(found, c"")?)
     }
 
     /// An O_PATH descriptor of what is at `path`.
