@@ -1,6 +1,6 @@
 //! Containers without a mount namespace of their own, which have the host's, and a root that the host does not see.
 
-use crate::harness::{Bundle, Case, Test, case, console, facts, proc, runtime::path_text};
+use crate::harness::{Bundle, Case, Test, case, console, eventually, facts, proc, runtime::path_text};
 use serde_json::json;
 
 pub fn cases() -> Vec<Case> {
@@ -66,6 +66,13 @@ fn exec_has_the_root_wherever_it_is_called(t: &Test) {
         assert_eq!(inside["paths"]["/mark"]["read"], "ok", "{}", inside["paths"]);
     }
     podrun.remove("c");
+    // Also when init has taken another root, below its own.
+    let jailed = inheriting(t.shell("mkdir /jail; cp -r /bin /jail; exec chroot /jail /bin/sleep 300"));
+    podrun.up(&jailed.with_file("/mark", "inside", 0o644), "jailed");
+    let init = podrun.pid("jailed");
+    eventually("chroot", || std::fs::metadata(format!("/proc/{init}/root/jail")).is_err().then_some(()));
+    assert_eq!(podrun.run(&["exec", "jailed", "cat", "/mark"]).ok().stdout, "inside");
+    podrun.remove("jailed");
 }
 
 fn dots_do_not_lead_out(t: &Test) {
@@ -101,14 +108,20 @@ fn what_cannot_be_without_a_namespace_is_refused(t: &Test) {
         t.bundle().in_user_namespace(100_000, 100_000),
         &["a user namespace", "without a mount namespace"],
     );
-    refused(
-        t.bundle().mount("bind", &source, "/data", &["bind", "runbindable"]),
-        &["mounts[7]", "runbindable", "without a mount namespace"],
-    );
-    refused(
-        t.bundle().set("/linux/rootfsPropagation", json!("unbindable")),
-        &["rootfsPropagation", "without a mount namespace"],
-    );
+    for word in ["runbindable", "rshared", "slave"] {
+        refused(
+            t.bundle().mount("bind", &source, "/data", &["bind", word]),
+            &["mounts[7]", word, "without a mount namespace"],
+        );
+        refused(
+            t.bundle().set("/linux/rootfsPropagation", json!(word)),
+            &["rootfsPropagation", word, "without a mount namespace"],
+        );
+    }
+    let private = t.bundle().mount("bind", &source, "/data", &["bind", "rprivate"]);
+    let out =
+        podrun.run_bundle(&inheriting(private.set("/linux/rootfsPropagation", json!("private"))), "c").ok();
+    assert!(out.stderr.contains("without a mount namespace"), "it is warned of: {}", out.stderr);
 }
 
 /// With `/` as the root file system and nothing mounted on /dev, its /dev is the host's: nothing is made or replaced there.

@@ -24,7 +24,7 @@ use crate::state::process::ProcessRef;
 use crate::sync::link::{self, CommandEnd, Heard};
 use crate::sync::message::FromInit;
 use crate::sys::clone::{Child, CloneArgs, SingleThreaded, single_threaded, spawn};
-use crate::sys::{fs, pidfd, sched};
+use crate::sys::{fs, mount, pidfd, sched};
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -347,11 +347,15 @@ pub fn mappings(record: &Record) -> Result<Option<Mappings>> {
     Ok(mappings)
 }
 
-/// The root of init.
+/// The container's root, by that of init, which may have chosen another below it.
 fn root_of(process: &ProcessRef, init: &OwnedFd) -> Result<OwnedFd> {
     let path = format!("/proc/{}/root", process.pid);
-    let root = fs::open_existing(Path::new(&path), libc::O_PATH | libc::O_DIRECTORY)
-        .context(|| format!("cannot open {path}"))?;
+    let title = || format!("cannot open {path}");
+    let mut root = fs::open_existing(Path::new(&path), libc::O_PATH | libc::O_DIRECTORY).context(title)?;
+    // Nothing is above the container's.
+    while fs::place(root.as_fd(), c"..").context(title)? != fs::place(root.as_fd(), c"").context(title)? {
+        root = mount::open_tree(root.as_fd(), c"..", None).context(title)?;
+    }
     // The pidfd is still of the init meant.
     pidfd::send_signal(init.as_fd(), 0).context_as(Kind::User, || "container not running")?;
     Ok(root)

@@ -168,7 +168,15 @@ impl Mappings {
     /// # Errors
     /// When the kernel makes no more, or does not take the maps.
     pub fn namespace(&self, alone: SingleThreaded) -> Result<OwnedFd> {
-        let stand_in = StandIn::in_new(alone, libc::CLONE_NEWUSER)?;
+        let namespaces = u64::try_from(libc::CLONE_NEWUSER).unwrap_or_default();
+        let args = CloneArgs { namespaces, quiet: true, ..CloneArgs::default() };
+        let command = nix::unistd::getpid();
+        let stand_in = StandIn::make(alone, args, || {
+            // A command that died before it was asked for would leave this process for ever.
+            if process::set_parent_death_signal(libc::SIGKILL).is_ok() && nix::unistd::getppid() == command {
+                process::pause();
+            }
+        })?;
         self.write(stand_in.pid())?;
         namespace_of(stand_in.pid())
     }

@@ -3,7 +3,7 @@
 use super::{create, ended};
 use crate::error::{Context, Result};
 use crate::sys::clone::{Child, CloneArgs, SingleThreaded, spawn};
-use crate::sys::{pidfd, process};
+use crate::sys::pidfd;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// A child of ours; it ends with this value.
@@ -18,24 +18,11 @@ impl StandIn {
         spawn(alone, args, stand).map(Self).context(|| "cannot clone a process").map_err(create::clone_hint)
     }
 
-    /// Makes one in new namespaces (`CLONE_NEW*`).
-    ///
-    /// # Errors
-    /// When it cannot be cloned.
-    pub(super) fn in_new(alone: SingleThreaded, namespaces: libc::c_int) -> Result<Self> {
-        let namespaces = u64::try_from(namespaces).unwrap_or_default();
-        Self::make(alone, CloneArgs { namespaces, quiet: true, ..CloneArgs::default() }, || {
-            if process::set_parent_death_signal(libc::SIGKILL).is_ok() {
-                process::pause();
-            }
-        })
-    }
-
     pub(super) fn pid(&self) -> i32 {
         self.0.pid
     }
 
-    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
+    fn pidfd(&self) -> BorrowedFd<'_> {
         self.0.pidfd.as_fd()
     }
 }

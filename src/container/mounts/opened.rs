@@ -84,7 +84,8 @@ fn open_mount(
                 .context(|| format!("cannot open the source {source:?}"))
                 .map_err(|error| match error.errno() {
                     Some(libc::EINVAL) if depth == Depth::One && mappings.is_some() => error.hint(
-                        "a user namespace gets all that is mounted below a directory, or nothing: use rbind",
+                        "for a user namespace, a directory is bound with all that is mounted below it, or not at all: \
+                         use rbind; and never by a path through /proc/PID",
                     ),
                     _ => error,
                 })?;
