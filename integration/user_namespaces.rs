@@ -229,7 +229,7 @@ fn nothing_is_above_a_root_that_is_mounted_over(t: &Test) {
             let facts = t.podrun().run(&[way, &["--bundle", bundle.text(), "c"]].concat()).ok().json();
             for path in ["/../work", "/../usr"] {
                 assert_eq!(
-                    facts["paths"][path]["read"], "ENOENT",
+                    facts["paths"][path]["error"], "ENOENT",
                     "{path} with {mounts}: {}",
                     facts["paths"]
                 );
