@@ -96,7 +96,7 @@ fn in_user_namespace(
         spawn(alone, CloneArgs { namespaces, ..args }, move || super::init::main(init_plan))
     } else {
         let namespaces = std::mem::take(&mut plan.namespaces);
-        plan.namespaces.new_cgroup = namespaces.new_cgroup;
+        plan.namespaces.late = namespaces.late;
         let new_network = namespaces.clone_flags & libc::CLONE_NEWNET;
         plan.namespaces.clone_flags = new_network;
         let first = BirthPlan { cgroup: entry, oom_score_adj, namespaces, alone };

@@ -10,7 +10,7 @@ use std::path::Path;
 /// Namespaces, decided.
 #[derive(Debug, Default)]
 pub struct Namespaces {
-    /// `CLONE_NEW*` flags for clone3; the cgroup namespace is not among them, see `new_cgroup`.
+    /// `CLONE_NEW*` flags for clone3; see also `late`.
     pub clone_flags: libc::c_int,
     /// Namespaces that init joins, each with its flag.
     pub join: Vec<(OwnedFd, libc::c_int)>,
@@ -18,8 +18,9 @@ pub struct Namespaces {
     pub join_pid: Option<(OwnedFd, libc::c_int)>,
     /// A user namespace to join: podrun:join does, before it clones init, so that what is new is that namespace's.
     pub join_user: Option<OwnedFd>,
-    /// A cgroup namespace of its own, made by init once it is in its group.
-    pub new_cgroup: bool,
+    /// `CLONE_NEW*` flags of those that init makes itself: of the cgroup namespace the root is the group that it is made
+    /// in, and of an IPC namespace the file system of queues belongs to who makes it, in a user namespace its root.
+    pub late: libc::c_int,
     /// The time namespace, where clone3 cannot make it.
     pub time: Option<Time>,
 }
@@ -91,7 +92,7 @@ impl Namespaces {
                 return Err(Error::user("is not supported")).context(field);
             };
             match entry.path().as_deref().filter(|path| !path.as_os_str().is_empty()) {
-                None if flag == libc::CLONE_NEWCGROUP => plan.new_cgroup = true,
+                None if flag == libc::CLONE_NEWCGROUP => plan.late |= flag,
                 None => plan.clone_flags |= flag,
                 Some(path) => {
                     let fd = open(path, flag).context(field)?;
@@ -109,6 +110,10 @@ impl Namespaces {
             }
         }
         plan.plan_offsets(offsets)?;
+        if plan.has_own(libc::CLONE_NEWUSER) {
+            plan.late |= plan.clone_flags & libc::CLONE_NEWIPC;
+            plan.clone_flags &= !libc::CLONE_NEWIPC;
+        }
         Ok(plan)
     }
 
@@ -154,7 +159,7 @@ impl Namespaces {
     pub fn has_own(&self, flag: libc::c_int) -> bool {
         self.clone_flags & flag != 0
             || self.join.iter().chain(&self.join_pid).any(|(_, joined)| joined & flag != 0)
-            || flag == libc::CLONE_NEWCGROUP && self.new_cgroup
+            || self.late & flag != 0
             || flag == libc::CLONE_NEWUSER && self.join_user.is_some()
             || flag == libc::CLONE_NEWTIME && self.time.is_some()
     }

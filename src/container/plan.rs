@@ -73,7 +73,7 @@ impl Plan {
             config.spec.version(),
             self.root.path,
             self.root.mounts.len(),
-            super::namespaces::names(self.namespaces.clone_flags),
+            super::namespaces::names(self.namespaces.clone_flags | self.namespaces.late),
             self.namespaces.join.len() + self.namespaces.join_pid.iter().len(),
             self.cgroup.as_ref().map_or_else(|| "the caller's".to_owned(), Cgroup::path),
             self.process.args.first().map(|name| name.to_string_lossy()).unwrap_or_default(),
@@ -92,7 +92,7 @@ impl Plan {
             cgroup: entry,
             new_network: self.namespaces.clone_flags & libc::CLONE_NEWNET != 0,
             join: self.namespaces.join,
-            new_cgroup_namespace: self.namespaces.new_cgroup,
+            late_namespaces: self.namespaces.late,
             hostname: self.hostname,
             domainname: self.domainname,
             sysctls: self.sysctls,
@@ -363,7 +363,7 @@ fn is_delegated(namespaces: &Namespaces, cgroup: Option<&Cgroup>, mounts: &[moun
     let writable = |mount: &mounts::MountPlan| {
         matches!(mount.kind, MountKind::Cgroup(_)) && mount.options.flags.of_new().set & ATTR_RDONLY == 0
     };
-    namespaces.new_cgroup
+    namespaces.has_own(libc::CLONE_NEWCGROUP)
         && cgroup.is_some_and(|cgroup| cgroup.mode() == Mode::V2)
         && mounts.iter().any(writable)
 }
@@ -386,7 +386,7 @@ fn cgroup_views(
     let alone = hierarchies.mode() == Mode::V2;
     let view = |(controllers, directory): (&str, &Path)| {
         let v2 = controllers.is_empty();
-        let fresh = namespaces.new_cgroup.then(|| {
+        let fresh = (namespaces.late & libc::CLONE_NEWCGROUP != 0).then(|| {
             let fstype = if v2 { c"cgroup2" } else { c"cgroup" };
             let parameters =
                 controllers.split(',').filter(|p| !p.is_empty()).map(ToOwned::to_owned).collect();

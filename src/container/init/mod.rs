@@ -40,8 +40,8 @@ pub struct InitPlan {
     pub join: Vec<(OwnedFd, libc::c_int)>,
     /// The network namespace is new: its loopback device is down.
     pub new_network: bool,
-    /// Make a cgroup namespace, once inside the group.
-    pub new_cgroup_namespace: bool,
+    /// Namespaces to make, `CLONE_NEW*` flags: once inside the group, and root of the user namespace.
+    pub late_namespaces: libc::c_int,
     /// Names to give to the UTS namespace.
     pub hostname: Option<String>,
     /// The NIS domain name.
@@ -71,7 +71,7 @@ impl InitPlan {
             cgroup: None,
             join: Vec::new(),
             new_network: false,
-            new_cgroup_namespace: false,
+            late_namespaces: 0,
             hostname: None,
             domainname: None,
             sysctls: Vec::new(),
@@ -111,7 +111,7 @@ const STEPS: &[Step] = &[
     // As soon as possible: what is made belongs to who makes it. Before it, root of the host may write where root of the
     // namespace may not.
     ("cannot become root of the user namespace", identity::become_namespace_root),
-    ("cannot make a cgroup namespace", new_cgroup_namespace),
+    ("cannot make namespaces", make_namespaces),
     ("cannot start a session", new_session),
     ("cannot set the host name", kernel::set_names),
     ("cannot bring up the loopback device", loopback_up),
@@ -246,11 +246,11 @@ fn join_namespaces(init: &mut Init) -> Result<()> {
     Ok(())
 }
 
-fn new_cgroup_namespace(init: &mut Init) -> Result<()> {
-    if !init.plan.new_cgroup_namespace {
-        return Ok(());
+fn make_namespaces(init: &mut Init) -> Result<()> {
+    match init.plan.late_namespaces {
+        0 => Ok(()),
+        flags => ns::unshare(flags).context(|| format!("cannot make {}", super::namespaces::names(flags))),
     }
-    ns::unshare(libc::CLONE_NEWCGROUP).context(|| "unshare")
 }
 
 fn loopback_up(init: &mut Init) -> Result<()> {
