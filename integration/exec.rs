@@ -284,6 +284,7 @@ fn exec_cgroup_that_is_none_of_the_containers_is_refused(t: &Test) {
         (&["--cgroup", ".."][..], "bad sub cgroup path"),
         (&["--cgroup", "a/../../.."], "bad sub cgroup path"),
         (&["--cgroup", "memory:.."], "bad sub cgroup path"),
+        (&["--cgroup", "memory:a:b"], "invalid --cgroup argument"),
         (&["--cgroup", "whaaat:/"], "unknown controller "),
         (&["--cgroup", "a", "--cgroup", "b"], "stands alone"),
         (&["--cgroup", "nonexistent"], "no such file or directory"),
