@@ -458,6 +458,7 @@ fn exec_that_cannot_start_ends_with_255(t: &Test) {
     running(t, &podrun, t.bundle().with_file("/data", "text", 0o644));
     for (command, words) in [
         ("no-such", &["executable file not found", "no such file or directory"][..]),
+        ("", &["executable file not found"]),
         ("/no/such", &["executable file not found", "no such file or directory"]),
         ("/data", &["permission denied"]),
         ("/bin", &["permission denied", "is a directory"]),
