@@ -302,6 +302,8 @@ fn wrong_values_are_named(t: &Test) {
         (&["--cpu-period", "-1"], &["--cpu-period"]),
         (&["--cpu-period", "5"], &["cpu.period", "1000000"]),
         (&["--cpu-idle", "2"], &["--cpu-idle"]),
+        (&["--cpu-share", "1"], &["cpu.shares", "2 to 262144"]),
+        (&["--cpu-share", "999999"], &["cpu.shares", "2 to 262144"]),
         (&["--cpuset-mems", "77"], &["cpu.mems", "77"]),
         (&["--pids-limit", "-5"], &["--pids-limit", "-5", "-1 for no limit"]),
         (&["--kernel-memory", "1M"], &["--kernel-memory"]),
