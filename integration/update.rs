@@ -167,6 +167,10 @@ fn weights_and_burst(t: &Test) {
     update(&podrun, "--cpu-burst 70000 --cpu-quota 80000");
     assert_eq!(cgroups::limit(pid, "cpu", "cpu.cfs_burst_us", "cpu.max.burst"), "70000");
     podrun.run(&["update", "--cpu-burst", "90000", "c"]).refused(&["cpu.burst", "quota"]);
+    podrun.run(&["update", "--cpu-quota", "60000", "c"]).refused(&["burst, 70000", "--cpu-burst"]);
+    let both = ["update", "--cpu-quota", "60000", "--cpu-burst", "60001", "c"];
+    podrun.run(&both).refused(&["cpu.burst: 60001"]);
+    assert_eq!(bandwidth(pid), (80_000, 100_000));
     update(&podrun, "--cpu-burst 0");
     update(&podrun, "--cpu-idle 1");
     assert_eq!(cgroups::limit(pid, "cpu", "cpu.idle", "cpu.idle"), "1");

@@ -89,6 +89,13 @@ fn check_cpu(cpu: &LinuxCpu, mode: Mode) -> Result<()> {
         return Err(invalid("linux.resources.cpu.shares", &why)
             .hint("a container has 1024 by default: give the share that it shall have beside others"));
     }
+    // The kernel takes such a burst while there is no quota, and then blames the quota.
+    if let (Some(quota @ 1..), Some(burst)) = (cpu.quota(), cpu.burst())
+        && burst > quota.unsigned_abs()
+    {
+        let why = format!("{burst} is above linux.resources.cpu.quota, {quota}");
+        return Err(invalid("linux.resources.cpu.burst", &why).hint("lower the burst, or raise the quota"));
+    }
     if mode != Mode::V2 {
         return Ok(());
     }
@@ -297,6 +304,18 @@ mod tests {
         assert!(refused(Mode::V2, r#"{"memory":{"swap":4096}}"#).unwrap().contains("it needs"));
         assert!(refused(Mode::V1, r#"{"memory":{"swappiness":101}}"#).is_some());
         assert!(refused(Mode::V1, r#"{"memory":{"useHierarchy":false}}"#).is_some());
+    }
+
+    #[test]
+    fn a_burst_is_not_above_the_quota() {
+        for mode in [Mode::V1, Mode::V2] {
+            let error = refused(mode, r#"{"cpu":{"quota":10000,"burst":20000}}"#);
+            let want = "invalid linux.resources.cpu.burst: 20000 is above linux.resources.cpu.quota, 10000";
+            assert_eq!(error.as_deref(), Some(want));
+            for quota in ["10000", "-1", "0"] {
+                assert_eq!(refused(mode, &format!(r#"{{"cpu":{{"quota":{quota},"burst":10000}}}}"#)), None);
+            }
+        }
     }
 
     #[test]
