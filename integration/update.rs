@@ -319,6 +319,9 @@ fn wrong_values_are_named(t: &Test) {
         podrun.run(&words).refused(texts);
     }
     podrun.run(&["update", "--cpu-share", "0", "c"]).ok().says(&["--cpu-share 0 changes nothing"]);
+    for flag in ["--cpuset-cpus", "--cpuset-mems"] {
+        podrun.run(&["update", flag, "", "c"]).ok().says(&[&format!("{flag} \"\" changes nothing")]);
+    }
     podrun.remove("c");
 }
 

@@ -150,8 +150,8 @@ fn pids_limit(text: &str) -> Result<i64> {
 }
 
 impl Limits {
-    /// The flags whose value changes nothing: 0 stands for "not given" in the runtime spec.
-    fn warn_of_zeroes(&self) {
+    /// The flags whose value changes nothing: 0 and an empty text stand for "not given" in the runtime spec.
+    fn warn_of_no_effect(&self) {
         let zeroes = [
             ("--memory", self.memory == Some(0)),
             ("--memory-reservation", self.memory_reservation == Some(0)),
@@ -165,6 +165,11 @@ impl Limits {
         for (flag, _) in zeroes.iter().filter(|(_, zero)| *zero) {
             report::warn(&format!("{flag} 0 changes nothing"));
         }
+        for (flag, list) in [("--cpuset-cpus", &self.cpuset_cpus), ("--cpuset-mems", &self.cpuset_mems)] {
+            if list.as_deref() == Some("") {
+                report::warn(&format!("{flag} \"\" changes nothing"));
+            }
+        }
     }
 
     fn resources(&self) -> Result<LinuxResources> {
@@ -175,7 +180,7 @@ impl Limits {
         if *self == Self::default() {
             return Err(Error::new(Kind::Usage, "no limit is given").hint("podrun update --help lists them"));
         }
-        self.warn_of_zeroes();
+        self.warn_of_no_effect();
         let mut resources = LinuxResources::default();
         let memory = self.memory();
         if memory != LinuxMemory::default() {
