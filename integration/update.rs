@@ -318,6 +318,9 @@ fn wrong_values_are_named(t: &Test) {
         let words: Vec<&str> = ["update"].iter().chain(words).chain(&["c"]).copied().collect();
         podrun.run(&words).refused(texts);
     }
+    let no_limit = json!({"hugepageLimits": [{"pageSize": "2MB"}]}).to_string();
+    let out = podrun.cmd(&["update", "-r", "-", "c"]).input(no_limit).run();
+    out.refused(&["linux.resources.hugepageLimits[0].limit: is missing"]);
     podrun.run(&["update", "--cpu-share", "0", "c"]).ok().says(&["--cpu-share 0 changes nothing"]);
     for flag in ["--cpuset-cpus", "--cpuset-mems"] {
         podrun.run(&["update", flag, "", "c"]).ok().says(&[&format!("{flag} \"\" changes nothing")]);

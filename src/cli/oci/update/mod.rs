@@ -9,6 +9,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
 use crate::report;
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
+use serde_json::Value;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -128,8 +129,11 @@ fn read(path: &Path) -> Result<LinuxResources> {
         return Err(Error::user(format!("cannot read the resources from {path:?}: they exceed 1 MiB")));
     }
     let title = || format!("cannot understand the resources in {path:?}");
-    let resources = serde_json::from_str(&text).context(title)?;
-    let corrected = serde_json::from_str(&text).ok().and_then(|value| names::corrected(&value));
+    // First from the text: only then does an error know the line.
+    let resources: LinuxResources = serde_json::from_str(&text).context(title)?;
+    let given: Value = serde_json::from_str(&text).context(title)?;
+    let corrected = names::corrected(&given);
+    container::support::check_resources(corrected.as_ref().unwrap_or(&given)).context(title)?;
     corrected.map_or(Ok(resources), |value| serde_json::from_value(value).context(title))
 }
 
