@@ -161,6 +161,7 @@ fn huge_pages_of_no_such_size_are_refused(t: &Test) {
         refused(t, &limits, &["hugepageLimits", "no size of a page", "2MB"]);
     }
     refused(t, &json!({"hugepageLimits": [{"pageSize": "3MB", "limit": 0}]}), &["hugepageLimits"]);
+    refused(t, &json!({"hugepageLimits": [{"pageSize": "2MB"}]}), &["hugepageLimits[0].limit: is missing"]);
 }
 
 fn packets_are_marked(t: &Test) {

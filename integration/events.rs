@@ -183,5 +183,6 @@ fn containers_that_do_not_run_are_refused(t: &Test) {
     podrun.run(&["events", "c"]).refused(&["not running"]);
     podrun.run(&["events", "--stats", "c"]).refused(&["not running"]);
     podrun.run(&["events", "--interval", "0s", "c"]).refused(&["--interval", "greater than 0"]);
+    podrun.run(&["events", "--interval", "9223372036854775807s", "c"]).refused(&["--interval", "100 years"]);
     podrun.remove("c");
 }

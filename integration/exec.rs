@@ -284,6 +284,7 @@ fn exec_cgroup_that_is_none_of_the_containers_is_refused(t: &Test) {
         (&["--cgroup", ".."][..], "bad sub cgroup path"),
         (&["--cgroup", "a/../../.."], "bad sub cgroup path"),
         (&["--cgroup", "memory:.."], "bad sub cgroup path"),
+        (&["--cgroup", "memory:a:b"], "invalid --cgroup argument"),
         (&["--cgroup", "whaaat:/"], "unknown controller "),
         (&["--cgroup", "a", "--cgroup", "b"], "stands alone"),
         (&["--cgroup", "nonexistent"], "no such file or directory"),
@@ -457,6 +458,7 @@ fn exec_that_cannot_start_ends_with_255(t: &Test) {
     running(t, &podrun, t.bundle().with_file("/data", "text", 0o644));
     for (command, words) in [
         ("no-such", &["executable file not found", "no such file or directory"][..]),
+        ("", &["executable file not found"]),
         ("/no/such", &["executable file not found", "no such file or directory"]),
         ("/data", &["permission denied"]),
         ("/bin", &["permission denied", "is a directory"]),

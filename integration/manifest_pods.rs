@@ -36,6 +36,7 @@ pub fn cases() -> Vec<Case> {
         case!(delete_by_two_commands_at_once),
         case!(second_deletion_shortens_the_first),
         case!(delete_kills_what_does_not_stop),
+        case!(grace_period_may_be_longer_than_clocks_go),
         case!(bare_containers_do_not_join_a_manifest_pod),
         case!(images_of_pods_are_in_use),
         case!(stop_of_a_bare_pod_leaves_its_containers),
@@ -558,6 +559,25 @@ fn delete_kills_what_does_not_stop(t: &Test) {
     }
     podrun.run(&["pod", "delete", "shop", "--force", "--grace-period", "5"]).exits(2);
     podrun.run(&["pod", "delete", "shop"]).refused(&["pods \"shop\" not found"]);
+}
+
+fn grace_period_may_be_longer_than_clocks_go(t: &Test) {
+    let podrun = t.podrun_with_busybox();
+    let longest = i64::MAX.to_string();
+    let mut pod = shell_pod("shop", "Always", &[("a", &until_stopped(0))]);
+    podrun.apply(t, &pod);
+    podrun.run(&["pod", "delete", "shop", "--grace-period", &longest]).ok();
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(i64::MAX);
+    podrun.apply(t, &pod);
+    podrun.run(&["pod", "stop", "shop"]).ok();
+    podrun.remove_pod("shop");
+    podrun.pod("bare", &[]);
+    let polite = t.shell("trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done");
+    let out = podrun.up_in("bare", &pods::joining(polite), "c", &[]);
+    podrun.wait_output(&out, "up");
+    podrun.run(&["pod", "stop", "bare", "--grace-period", &longest]).ok();
+    podrun.wait_status("c", "stopped");
+    podrun.remove_pod("bare");
 }
 
 fn bare_containers_do_not_join_a_manifest_pod(t: &Test) {

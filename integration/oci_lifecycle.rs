@@ -402,6 +402,10 @@ fn ps_prints_a_table(t: &Test) {
         let rows: Vec<&str> = lines.collect();
         assert!(rows.len() == 1 && rows[0].split_whitespace().any(|word| word == pid), "{table}");
     }
+    // The date before it has blanks.
+    podrun.run(&["ps", "c", "-e", "-o", "lstart,pid"]).refused(&["is no PID", "put pid first"]);
+    let table = podrun.run(&["ps", "c", "-e", "-o", "pid,lstart"]).ok().stdout;
+    assert!(table.lines().count() == 2 && table.contains(&pid), "{table}");
     podrun.remove("c");
 }
 

@@ -167,6 +167,10 @@ fn weights_and_burst(t: &Test) {
     update(&podrun, "--cpu-burst 70000 --cpu-quota 80000");
     assert_eq!(cgroups::limit(pid, "cpu", "cpu.cfs_burst_us", "cpu.max.burst"), "70000");
     podrun.run(&["update", "--cpu-burst", "90000", "c"]).refused(&["cpu.burst", "quota"]);
+    podrun.run(&["update", "--cpu-quota", "60000", "c"]).refused(&["burst, 70000", "--cpu-burst"]);
+    let both = ["update", "--cpu-quota", "60000", "--cpu-burst", "60001", "c"];
+    podrun.run(&both).refused(&["cpu.burst: 60001"]);
+    assert_eq!(bandwidth(pid), (80_000, 100_000));
     update(&podrun, "--cpu-burst 0");
     update(&podrun, "--cpu-idle 1");
     assert_eq!(cgroups::limit(pid, "cpu", "cpu.idle", "cpu.idle"), "1");
@@ -302,6 +306,8 @@ fn wrong_values_are_named(t: &Test) {
         (&["--cpu-period", "-1"], &["--cpu-period"]),
         (&["--cpu-period", "5"], &["cpu.period", "1000000"]),
         (&["--cpu-idle", "2"], &["--cpu-idle"]),
+        (&["--cpu-share", "1"], &["cpu.shares", "2 to 262144"]),
+        (&["--cpu-share", "999999"], &["cpu.shares", "2 to 262144"]),
         (&["--cpuset-mems", "77"], &["cpu.mems", "77"]),
         (&["--pids-limit", "-5"], &["--pids-limit", "-5", "-1 for no limit"]),
         (&["--kernel-memory", "1M"], &["--kernel-memory"]),
@@ -312,7 +318,13 @@ fn wrong_values_are_named(t: &Test) {
         let words: Vec<&str> = ["update"].iter().chain(words).chain(&["c"]).copied().collect();
         podrun.run(&words).refused(texts);
     }
+    let no_limit = json!({"hugepageLimits": [{"pageSize": "2MB"}]}).to_string();
+    let out = podrun.cmd(&["update", "-r", "-", "c"]).input(no_limit).run();
+    out.refused(&["linux.resources.hugepageLimits[0].limit: is missing"]);
     podrun.run(&["update", "--cpu-share", "0", "c"]).ok().says(&["--cpu-share 0 changes nothing"]);
+    for flag in ["--cpuset-cpus", "--cpuset-mems"] {
+        podrun.run(&["update", flag, "", "c"]).ok().says(&[&format!("{flag} \"\" changes nothing")]);
+    }
     podrun.remove("c");
 }
 

@@ -10,7 +10,7 @@ impl Cgroup {
     /// that are not named stay as they are.
     ///
     /// # Errors
-    /// For a path that leads out of the group, and for a controller that no hierarchy has. Whether a group is there, who
+    /// For a path that leads out of the group, a second colon, and for a controller that no hierarchy has. Whether a group is there, who
     /// opens it sees.
     pub fn below(&self, arguments: &[String]) -> Result<Self> {
         let mut below = self.clone();
@@ -27,6 +27,12 @@ impl Cgroup {
                 below.groups.iter_mut().for_each(|group| group.dir.extend(&path));
                 continue;
             };
+            if path.contains(':') {
+                let what = format!("invalid --cgroup argument {argument:?}: it has two colons");
+                return Err(
+                    Error::user(what).hint("write --cgroup CONTROLLER[,CONTROLLER]:PATH, once for each path")
+                );
+            }
             let path = clean(path).context(title)?;
             for controller in controllers.split(',') {
                 if named.contains(&controller) {
@@ -132,6 +138,8 @@ mod tests {
             let error = dirs(&cgroup, arguments).unwrap_err().to_string();
             assert!(error.starts_with("--cgroup ") && error.contains(text), "{error}");
         }
+        let error = dirs(&cgroup, &["memory:a:b"]).unwrap_err().to_string();
+        assert_eq!(error, "invalid --cgroup argument \"memory:a:b\": it has two colons");
         let error = dirs(&group(&[""]), &["memory:x"]).unwrap_err().to_string();
         assert!(error.contains("unknown controller \"memory\""), "{error}");
     }

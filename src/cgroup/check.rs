@@ -8,6 +8,8 @@ use std::ops::RangeInclusive;
 
 /// The weights that the spec's users know, those of the kernel's first I/O scheduler that had weights.
 const WEIGHTS: RangeInclusive<u16> = 10..=1000;
+/// The kernel's MIN_SHARES and MAX_SHARES.
+const SHARES: RangeInclusive<u64> = 2..=262_144;
 
 /// Refuses what podrun does not support, what the host's cgroup version has not got, and what is wrong in itself.
 /// Fields with the values that mean "not given" pass, as do empty structures: clients write them.
@@ -18,8 +20,8 @@ pub fn check(resources: &LinuxResources, mode: Mode) -> Result<()> {
     if let Some(memory) = resources.memory() {
         check_memory(memory, mode)?;
     }
-    if let (Some(cpu), Mode::V2) = (resources.cpu(), mode) {
-        check_cpu_v2(cpu)?;
+    if let Some(cpu) = resources.cpu() {
+        check_cpu(cpu, mode)?;
     }
     if let Some(rules) = resources.devices() {
         devices::check(rules, mode)?;
@@ -80,7 +82,23 @@ fn check_memory(memory: &LinuxMemory, mode: Mode) -> Result<()> {
     )
 }
 
-fn check_cpu_v2(cpu: &LinuxCpu) -> Result<()> {
+fn check_cpu(cpu: &LinuxCpu, mode: Mode) -> Result<()> {
+    // The kernel, and the conversion to the weight of v2, would take the nearest that can be.
+    if let Some(shares) = cpu.shares().filter(|shares| *shares != 0 && !SHARES.contains(shares)) {
+        let why = format!("{shares} is not from {} to {}", SHARES.start(), SHARES.end());
+        return Err(invalid("linux.resources.cpu.shares", &why)
+            .hint("a container has 1024 by default: give the share that it shall have beside others"));
+    }
+    // The kernel takes such a burst while there is no quota, and then blames the quota.
+    if let (Some(quota @ 1..), Some(burst)) = (cpu.quota(), cpu.burst())
+        && burst > quota.unsigned_abs()
+    {
+        let why = format!("{burst} is above linux.resources.cpu.quota, {quota}");
+        return Err(invalid("linux.resources.cpu.burst", &why).hint("lower the burst, or raise the quota"));
+    }
+    if mode != Mode::V2 {
+        return Ok(());
+    }
     refuse(
         &[
             ("cpu.realtimeRuntime", given(cpu.realtime_runtime()).is_some()),
@@ -286,5 +304,30 @@ mod tests {
         assert!(refused(Mode::V2, r#"{"memory":{"swap":4096}}"#).unwrap().contains("it needs"));
         assert!(refused(Mode::V1, r#"{"memory":{"swappiness":101}}"#).is_some());
         assert!(refused(Mode::V1, r#"{"memory":{"useHierarchy":false}}"#).is_some());
+    }
+
+    #[test]
+    fn a_burst_is_not_above_the_quota() {
+        for mode in [Mode::V1, Mode::V2] {
+            let error = refused(mode, r#"{"cpu":{"quota":10000,"burst":20000}}"#);
+            let want = "invalid linux.resources.cpu.burst: 20000 is above linux.resources.cpu.quota, 10000";
+            assert_eq!(error.as_deref(), Some(want));
+            for quota in ["10000", "-1", "0"] {
+                assert_eq!(refused(mode, &format!(r#"{{"cpu":{{"quota":{quota},"burst":10000}}}}"#)), None);
+            }
+        }
+    }
+
+    #[test]
+    fn shares_are_within_the_kernels_range() {
+        for mode in [Mode::V1, Mode::V2] {
+            for shares in [0, 2, 1024, 262_144] {
+                assert_eq!(refused(mode, &format!(r#"{{"cpu":{{"shares":{shares}}}}}"#)), None);
+            }
+            for shares in [1, 262_145, u64::MAX] {
+                let want = format!("invalid linux.resources.cpu.shares: {shares} is not from 2 to 262144");
+                assert_eq!(refused(mode, &format!(r#"{{"cpu":{{"shares":{shares}}}}}"#)), Some(want));
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::memory::given;
 use super::write::Setting;
 use super::{Cgroup, Group};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::cpuset::CpuSetController;
 use oci_spec::runtime::LinuxCpu;
@@ -110,8 +110,7 @@ impl<'a> Cpu<'a> {
 
     /// The burst may never be above the quota: before it where that works, else after.
     fn bandwidth(&self, wanted: &Wanted) -> Result<()> {
-        let burst_file = if self.group.is_v2() { "cpu.max.burst" } else { "cpu.cfs_burst_us" };
-        let burst = |us: u64| self.setting(BURST, burst_file).write(&us.to_string());
+        let burst = |us: u64| self.setting(BURST, self.burst_file()).write(&us.to_string());
         let mut burst_late = None;
         match wanted.burst.map(|us| (us, burst(us))) {
             Some((us, Err(error))) if error.errno() == Some(libc::EINVAL) && wanted.quota.is_some() => {
@@ -120,12 +119,28 @@ impl<'a> Cpu<'a> {
             Some((_, result)) => result?,
             None => {}
         }
-        if self.group.is_v2() {
-            self.quota_v2(wanted)?;
-        } else {
-            self.quota_v1(wanted)?;
-        }
+        let quota = if self.group.is_v2() { self.quota_v2(wanted) } else { self.quota_v1(wanted) };
+        quota.map_err(|error| self.blamed_on_burst(wanted, error))?;
         burst_late.map_or(Ok(()), burst)
+    }
+
+    fn burst_file(&self) -> &'static str {
+        if self.group.is_v2() { "cpu.max.burst" } else { "cpu.cfs_burst_us" }
+    }
+
+    /// The kernel refuses a quota below the burst that the group has with the same word as one that is too small.
+    fn blamed_on_burst(&self, wanted: &Wanted, error: Error) -> Error {
+        let burst = std::fs::read_to_string(self.group.dir.join(self.burst_file())).ok();
+        let burst: Option<u64> = burst.and_then(|text| text.trim().parse().ok());
+        match (wanted.quota, burst) {
+            (Some(quota @ 0..), Some(burst))
+                if error.errno() == Some(libc::EINVAL) && burst > quota.unsigned_abs() =>
+            {
+                Error::user(format!("cannot apply {QUOTA}: {quota} is below the group's burst, {burst}"))
+                    .hint(format!("lower {BURST} (--cpu-burst) with it, or raise the quota"))
+            }
+            _ => error,
+        }
     }
 
     fn quota_v2(&self, wanted: &Wanted) -> Result<()> {

@@ -118,8 +118,18 @@ fn size(text: &str) -> Option<i64> {
 /// Reads a span of time such as `500ms`, `5s`, `1.5m` or `1h30m`.
 ///
 /// # Errors
-/// When the text is no such span, or is longer than can be told.
+/// When the text is no such span, or is longer than 100 years: a clock can always be told to go on by so much.
 pub fn duration(text: &str) -> Result<Duration> {
+    const LONGEST_HOURS: u64 = 100 * 8766;
+    let total = span(text)?;
+    if total > Duration::from_secs(LONGEST_HOURS * 3600) {
+        return Err(usage(format!("{text:?} is longer than 100 years"))
+            .hint(format!("give at most {LONGEST_HOURS}h")));
+    }
+    Ok(total)
+}
+
+fn span(text: &str) -> Result<Duration> {
     let refuse = || usage(format!("{text:?} is no span of time")).hint("write it like 500ms, 5s or 1m30s");
     let mut rest = text;
     let mut total = Duration::ZERO;
@@ -321,6 +331,13 @@ mod tests {
         }
         for bad in ["", "5", "s", "5x", "-5s", "1..5s", "1e99s"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+        let longest = duration("876600h").unwrap();
+        assert!(std::time::Instant::now().checked_add(longest).is_some());
+        for long in ["876600h1ms", "9223372036854775807s", "18446744073709551615ms"] {
+            let error = duration(long).unwrap_err();
+            assert!(error.to_string().contains("longer than 100 years"), "{error}");
+            assert_eq!(error.remedy(), Some("give at most 876600h"));
         }
     }
 }

@@ -7,8 +7,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 /// The globals that take a value: their next word is not the subcommand. A test compares them with clap's.
-const VALUED_GLOBALS: [&[u8]; 6] =
-    [b"root", b"data-root", b"log", b"log-format", b"log-level", b"cgroup-manager"];
+const VALUED_GLOBALS: [&[u8]; 7] =
+    [b"root", b"data-root", b"log", b"log-format", b"log-level", b"cgroup-manager", b"rootless"];
 
 /// What must be known before, or although, the command line cannot be parsed.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl Flag {
 
 /// Whether the argument's value may be a word of its own.
 fn wants_value(arg: &clap::Arg) -> bool {
-    arg.get_action().takes_values() && !arg.is_require_equals_set()
+    arg.get_action().takes_values()
 }
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(shim.command, "create");
         assert_eq!(shim.log.as_deref(), Some("/b/log.json".as_ref()));
         assert!(shim.log_json && shim.enters_container());
-        let pod = Glance::at(&words("--root=a -log=b --rootless pod create shop"));
+        let pod = Glance::at(&words("--root=a -log=b --rootless auto pod create shop"));
         assert_eq!((pod.command.as_bytes(), pod.subcommand.as_bytes()), (&b"pod"[..], &b"create"[..]));
         assert_eq!(pod.log.as_deref(), Some("b".as_ref()));
         assert!(!pod.enters_container());
@@ -206,6 +206,7 @@ mod tests {
                 "-root /r -log=/l restore -no-subreaper --bundle B id",
                 "--root /r --log=/l restore --no-subreaper --bundle B id",
             ),
+            ("-rootless false list -quiet", "--rootless false list --quiet"),
             ("create -bundle B -pid-file=/p id", "create --bundle B --pid-file=/p id"),
             ("create -b B -no-pivot id", "create -b B --no-pivot id"),
             ("create --bundle -no-pivot id", "create --bundle -no-pivot id"),

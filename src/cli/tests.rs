@@ -144,10 +144,17 @@ fn globals_of_the_clients() {
     {
         assert_eq!(try_parse(line).unwrap().globals.root, PathBuf::from("/run/r"), "{line}");
     }
-    let rootless =
-        [("state c1", "auto"), ("--rootless state c1", "true"), ("--rootless=false state c1", "false")];
+    let rootless = [
+        ("state c1", "auto"),
+        ("--rootless true state c1", "true"),
+        ("-rootless auto state c1", "auto"),
+        ("--rootless=false state c1", "false"),
+    ];
     for (line, want) in rootless {
         assert_eq!(try_parse(line).unwrap().globals.rootless, want, "{line}");
+    }
+    for line in ["--rootless state c1", "--rootless= state c1", "--rootless"] {
+        assert!(try_parse(line).is_err(), "{line}");
     }
     let loud =
         try_parse("--debug --log-level debug --log-level=info --data-root /d state c1").unwrap().globals;

@@ -1,7 +1,9 @@
-//! Which properties of config.json podrun does not support yet. They are refused by name: a property that is parsed
-//! and then ignored is a trap. (Properties that the runtime spec does not know at all must be ignored, it says.)
+//! Which properties of config.json podrun does not support yet, and which it insists on although their type has a
+//! default. They are named: a property that is parsed and then ignored is a trap, and so is one that is made up.
+//! (Properties that the runtime spec does not know at all must be ignored, it says.)
 
 use crate::error::{Error, Result};
+use crate::model::node::Node;
 use serde_json::Value;
 
 /// Paths of unsupported properties, `*` standing for every element of a list. An absent, null, empty or false value
@@ -18,7 +20,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 /// As [`UNSUPPORTED`], below `process`.
 const UNSUPPORTED_PROCESS: &[(&str, &str)] = &[("commandLine", "it is Windows' own")];
 
-/// Refuses what is not supported in a config.json.
+/// Refuses what is not supported in a config.json, or is missing there.
 ///
 /// # Errors
 /// Names the property.
@@ -26,10 +28,26 @@ pub fn check(config: &Value) -> Result<()> {
     for (path, why) in UNSUPPORTED {
         walk(config, path, "", why)?;
     }
+    if let Some(resources) = config.pointer("/linux/resources") {
+        check_resources(resources)?;
+    }
     if let Some(process) = config.get("process") {
         check_process(process, "process.")?;
     }
     Ok(())
+}
+
+/// Refuses resources, those of `update` too, that leave out what the spec requires and only their text can tell: the
+/// limit of huge pages would be 0, which is a limit, too.
+///
+/// # Errors
+/// Names the property.
+pub fn check_resources(resources: &Value) -> Result<()> {
+    let limit = |limit: &Node<'_>| match limit.require("limit") {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.hint("give a number of bytes; 0 allows no huge page of that size")),
+    };
+    Node::new("linux.resources", resources).each("hugepageLimits", limit).map(drop)
 }
 
 /// Refuses what is not supported in a process; `prefix` is its place in the file.
@@ -92,6 +110,19 @@ mod tests {
         for (config, field) in table {
             let error = check(&config).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{field}: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_huge_pages_is_not_made_up() {
+        let all = |limits: Value| json!({"linux": {"resources": {"hugepageLimits": limits}}});
+        for limits in [json!(null), json!([]), json!([{"pageSize": "2MB", "limit": 0}])] {
+            check(&all(limits)).unwrap();
+        }
+        for lacking in [json!({"pageSize": "2MB"}), json!({"pageSize": "2MB", "limit": null})] {
+            let error = check(&all(json!([{"pageSize": "1GB", "limit": 1}, lacking]))).unwrap_err();
+            assert_eq!(error.to_string(), "linux.resources.hugepageLimits[1].limit: is missing");
+            assert!(error.remedy().is_some());
         }
     }
 

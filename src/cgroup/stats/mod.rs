@@ -272,6 +272,7 @@ mod tests {
                 ("cpu.stat", "nr_periods 3\nnr_throttled 2\nthrottled_time 500\n"),
                 ("cpuacct.usage", "70000\n"),
                 ("cpuacct.stat", "user 5\nsystem 2\n"),
+                ("cpuacct.usage_percpu", "48 19 \n"),
                 ("cpuacct.usage_all", "cpu user system\n0 40 10\n1 15 5\n"),
                 ("cpuset.cpus", "0-1,3\n"),
                 ("cpuset.sched_relax_domain_level", "-1\n"),
@@ -291,7 +292,7 @@ mod tests {
             stats["cpu"]["throttling"],
             json!({"periods": 3, "throttledPeriods": 2, "throttledTime": 500})
         );
-        let usage = json!({"total": 70000, "percpu": [50, 20], "percpu_kernel": [10, 5], "percpu_user": [40, 15],
+        let usage = json!({"total": 70000, "percpu": [48, 19], "percpu_kernel": [10, 5], "percpu_user": [40, 15],
             "kernel": 20_000_000, "user": 50_000_000});
         assert_eq!(stats["cpu"]["usage"], usage);
         assert_eq!(stats["cpuset"]["cpus"], json!([0, 1, 3]));

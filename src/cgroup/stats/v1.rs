@@ -21,13 +21,15 @@ pub(super) fn cpu_usage(files: Files<'_>, to: &mut CpuUsage) -> Result<()> {
     to.total = files.number("cpuacct.usage")?;
     to.user = stat.get("user").saturating_mul(TICK);
     to.kernel = stat.get("system").saturating_mul(TICK);
+    // Not the sum of user and system time: those are counted by ticks, and may come to more than there was.
+    let each = files.text("cpuacct.usage_percpu")?;
+    to.percpu = each.split_whitespace().map(|number| number.parse().unwrap_or(0)).collect();
     // A title, then `cpu user system` for each.
     for line in files.text("cpuacct.usage_all")?.lines().skip(1) {
         let mut numbers = line.split(' ').skip(1).map(|number| number.parse::<u64>().unwrap_or(0));
         if let (Some(user), Some(kernel)) = (numbers.next(), numbers.next()) {
             to.percpu_user.push(user);
             to.percpu_kernel.push(kernel);
-            to.percpu.push(user.saturating_add(kernel));
         }
     }
     Ok(())

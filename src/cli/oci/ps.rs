@@ -60,11 +60,20 @@ fn filter(table: &str, pids: &[i32]) -> Result<String> {
         Error::user("cannot tell the processes apart: ps printed no PID column")
             .hint("add pid to the options")
     })?;
-    let ours = |line: &&str| {
-        let pid = line.split_whitespace().nth(column).and_then(|pid| pid.parse().ok());
-        pid.is_some_and(|pid| pids.contains(&pid))
-    };
-    Ok(std::iter::once(header).chain(lines.filter(ours)).flat_map(|line| [line, "\n"]).collect())
+    let mut kept = format!("{header}\n");
+    // ps repeats the header where it is asked to (--headers).
+    for line in lines.filter(|line| !line.trim().is_empty() && *line != header) {
+        let cell = line.split_whitespace().nth(column).unwrap_or_default();
+        // A column before PID may hold blanks, as lstart always does: the cells cannot be counted then.
+        let pid: i32 = cell.parse().map_err(|_| {
+            Error::user(format!("cannot tell the processes apart: {cell:?} is no PID, in ps's line {line:?}"))
+                .hint("put pid first among the columns, as in -o pid,args, and list no threads")
+        })?;
+        if pids.contains(&pid) {
+            kept.extend([line, "\n"]);
+        }
+    }
+    Ok(kept)
 }
 
 #[cfg(test)]
@@ -82,5 +91,25 @@ mod tests {
         assert_eq!(filter(table, &[]).unwrap(), "UID          PID    PPID CMD\n");
         assert!(filter("USER CMD\nroot init\n", &[1]).is_err());
         assert!(filter("", &[1]).is_err());
+    }
+
+    #[test]
+    fn blanks_before_the_pid_are_not_taken_for_another_process() {
+        for (table, cell) in [
+            ("                 STARTED     PID\nSat Nov 28 23:10:01 2026      17\n", "\"Nov\""),
+            (
+                "COMMAND             PID COMMAND\nsh                    1 sh\nmy prog              17 my prog\n",
+                "\"prog\"",
+            ),
+            ("USER PID\nroot\n", "\"\""),
+            ("    PID     TID\n     17       -\n      -      17\n", "\"-\""),
+        ] {
+            let error = filter(table, &[17]).unwrap_err();
+            assert!(error.to_string().contains(&format!("{cell} is no PID, in ps's line ")), "{error}");
+            assert!(error.remedy().unwrap().starts_with("put pid first"), "{error}");
+        }
+        let table = "    PID                  STARTED\n     17 Sat Nov 28 23:10:01 2026\n\n    PID                  STARTED\n";
+        let want = "    PID                  STARTED\n     17 Sat Nov 28 23:10:01 2026\n";
+        assert_eq!(filter(table, &[17]).unwrap(), want);
     }
 }

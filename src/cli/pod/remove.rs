@@ -149,7 +149,8 @@ fn delete_containers(host: &Host, pod: &Pod) -> Result<()> {
 
 /// Asks the containers to end, waits until they have or the time is over, and kills them then.
 fn stop_bare(host: &Host, containers: &[ContainerView], grace: Duration) -> Result<()> {
-    let deadline = Instant::now() + grace;
+    // A grace period may be longer than clocks go: its end never comes.
+    let deadline = Instant::now().checked_add(grace);
     let mut waiting = Vec::new();
     let signal = if grace.is_zero() { libc::SIGKILL } else { libc::SIGTERM };
     for view in containers.iter().filter(|view| view.pid.is_some()) {
@@ -161,7 +162,7 @@ fn stop_bare(host: &Host, containers: &[ContainerView], grace: Duration) -> Resu
     }
     loop {
         waiting.retain(|id| container::state(host, id).is_ok_and(|state| state.pid > 0));
-        if waiting.is_empty() || Instant::now() >= deadline {
+        if waiting.is_empty() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             break;
         }
         std::thread::sleep(PAUSE_BETWEEN_LOOKS);

@@ -26,10 +26,10 @@ pub fn find(init: &mut Init) -> Result<()> {
     }
     let path = process.env.iter().find_map(|pair| pair.as_bytes().strip_prefix(b"PATH="));
     let mut denied = None;
-    // Without a PATH nothing is searched; an empty element of one means the working directory, execvp(3).
-    for directory in
-        path.filter(|path| !path.is_empty()).into_iter().flat_map(|path| path.split(|b| *b == b':'))
-    {
+    // Without a PATH nothing is searched, nor for an empty name, which would be the directories themselves; an empty
+    // element of PATH means the working directory, execvp(3).
+    let path = path.filter(|path| !path.is_empty() && !name.is_empty());
+    for directory in path.into_iter().flat_map(|path| path.split(|b| *b == b':')) {
         let directory =
             if directory.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(directory)) };
         let candidate = directory.join(name);

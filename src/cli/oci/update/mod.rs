@@ -9,6 +9,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
 use crate::report;
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
+use serde_json::Value;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -128,8 +129,11 @@ fn read(path: &Path) -> Result<LinuxResources> {
         return Err(Error::user(format!("cannot read the resources from {path:?}: they exceed 1 MiB")));
     }
     let title = || format!("cannot understand the resources in {path:?}");
-    let resources = serde_json::from_str(&text).context(title)?;
-    let corrected = serde_json::from_str(&text).ok().and_then(|value| names::corrected(&value));
+    // First from the text: only then does an error know the line.
+    let resources: LinuxResources = serde_json::from_str(&text).context(title)?;
+    let given: Value = serde_json::from_str(&text).context(title)?;
+    let corrected = names::corrected(&given);
+    container::support::check_resources(corrected.as_ref().unwrap_or(&given)).context(title)?;
     corrected.map_or(Ok(resources), |value| serde_json::from_value(value).context(title))
 }
 
@@ -150,8 +154,8 @@ fn pids_limit(text: &str) -> Result<i64> {
 }
 
 impl Limits {
-    /// The flags whose value changes nothing: 0 stands for "not given" in the runtime spec.
-    fn warn_of_zeroes(&self) {
+    /// The flags whose value changes nothing: 0 and an empty text stand for "not given" in the runtime spec.
+    fn warn_of_no_effect(&self) {
         let zeroes = [
             ("--memory", self.memory == Some(0)),
             ("--memory-reservation", self.memory_reservation == Some(0)),
@@ -165,6 +169,11 @@ impl Limits {
         for (flag, _) in zeroes.iter().filter(|(_, zero)| *zero) {
             report::warn(&format!("{flag} 0 changes nothing"));
         }
+        for (flag, list) in [("--cpuset-cpus", &self.cpuset_cpus), ("--cpuset-mems", &self.cpuset_mems)] {
+            if list.as_deref() == Some("") {
+                report::warn(&format!("{flag} \"\" changes nothing"));
+            }
+        }
     }
 
     fn resources(&self) -> Result<LinuxResources> {
@@ -175,7 +184,7 @@ impl Limits {
         if *self == Self::default() {
             return Err(Error::new(Kind::Usage, "no limit is given").hint("podrun update --help lists them"));
         }
-        self.warn_of_zeroes();
+        self.warn_of_no_effect();
         let mut resources = LinuxResources::default();
         let memory = self.memory();
         if memory != LinuxMemory::default() {
