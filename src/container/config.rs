@@ -4,7 +4,7 @@
 //! compiled filters, and only parsed when it is not there.
 
 use super::attributes::Attributes;
-use super::{bounds, support};
+use super::{bounds, shape, support};
 use crate::error::{Context, Error, Result};
 use crate::model::node::Node;
 use crate::report;
@@ -75,6 +75,7 @@ pub fn load_process(path: &Path) -> Result<(Process, Attributes)> {
 /// As [`load`].
 pub fn parse_process(text: &str) -> Result<(Process, Attributes)> {
     let mut value: Value = serde_json::from_str(text).context(|| "malformed JSON")?;
+    shape::check_process(&value, "")?;
     bounds::check_process(&value, "")?;
     support::check_process(&value, "")?;
     drop_unknown_capabilities(&mut value, "capabilities");
@@ -200,8 +201,9 @@ fn written(mut spec: Value, seccomp: Option<&str>) -> Result<String> {
 /// # Errors
 /// As [`load`].
 pub fn parse(text: String) -> Result<Config> {
-    let peek: Peek<'_> = serde_json::from_str(&text).context(|| "malformed JSON")?;
-    let raw = peek.linux.and_then(|linux| linux.seccomp);
+    let peek: Peek<'_> = serde_json::from_str(&text).map_err(|error| misshapen(&text, error))?;
+    // A list stays, for the check to find it.
+    let raw = peek.linux.and_then(|linux| linux.seccomp).filter(|raw| !raw.get().starts_with('['));
     let seccomp = raw.map(|raw| raw.get().to_owned()).filter(|raw| raw != "null");
     let mut value: Value = match raw {
         None => serde_json::from_str(&text),
@@ -213,6 +215,7 @@ pub fn parse(text: String) -> Result<Config> {
         }
     }
     .context(|| "malformed JSON")?;
+    shape::check(&value)?;
     bounds::check(&value)?;
     support::check(&value)?;
     drop_unknown_capabilities(&mut value, "process.capabilities");
@@ -224,6 +227,12 @@ pub fn parse(text: String) -> Result<Config> {
     let spec: Spec = typed(value)?;
     check_spec(&spec)?;
     Ok(Config { spec, attributes, seccomp, text })
+}
+
+/// Why a text is no config.json, by the field where that is a list in the place of an object.
+fn misshapen(text: &str, error: serde_json::Error) -> Error {
+    let shape = serde_json::from_str(text).map_or(Ok(()), |value| shape::check(&value));
+    shape.err().unwrap_or_else(|| Error::user("malformed JSON").because(error))
 }
 
 /// A process without a user is root's, as with every runtime.

@@ -32,6 +32,7 @@ pub mod relay;
 pub mod request;
 pub mod run;
 pub mod sandbox;
+pub mod shape;
 pub mod signal;
 mod stand_in;
 pub mod start;

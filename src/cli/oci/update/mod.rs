@@ -9,6 +9,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::model::ids::ContainerId;
 use crate::report;
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
+use serde_json::Value;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -128,9 +129,14 @@ fn read(path: &Path) -> Result<LinuxResources> {
         return Err(Error::user(format!("cannot read the resources from {path:?}: they exceed 1 MiB")));
     }
     let title = || format!("cannot understand the resources in {path:?}");
-    let resources = serde_json::from_str(&text).context(title)?;
-    let corrected = serde_json::from_str(&text).ok().and_then(|value| names::corrected(&value));
-    corrected.map_or(Ok(resources), |value| serde_json::from_value(value).context(title))
+    let value: Value = serde_json::from_str(&text).context(title)?;
+    let corrected = names::corrected(&value);
+    container::shape::check_resources(corrected.as_ref().unwrap_or(&value)).context(title)?;
+    match corrected {
+        Some(value) => serde_json::from_value(value).context(title),
+        // From the text, where an error has its line.
+        None => serde_json::from_str(&text).context(title),
+    }
 }
 
 /// One line; an empty one would change nothing.
