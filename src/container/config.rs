@@ -8,6 +8,7 @@ use super::{bounds, shape, support};
 use crate::error::{Context, Error, Result};
 use crate::model::node::Node;
 use crate::report;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -89,9 +90,10 @@ pub fn parse_process(text: &str) -> Result<(Process, Attributes)> {
 
 fn read_bounded(path: &Path) -> Result<String> {
     let mut text = String::new();
-    // A FIFO in the place of the file must not block us.
+    // Opening must not wait for somebody to write into a FIFO; reading waits for who does.
     let file = crate::sys::fs::open_existing(path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)
         .context_as(crate::error::Kind::User, || format!("cannot open {path:?}"))?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).context(|| format!("cannot set up {path:?}"))?;
     let length = std::fs::File::from(file)
         .take(LARGEST_BYTES + 1)
         .read_to_string(&mut text)
@@ -355,6 +357,25 @@ mod tests {
         let mut bare = spec;
         bare.set_process(None);
         assert!(refused(&bare, None).starts_with("process: "));
+    }
+
+    #[test]
+    fn a_pipe_is_read_as_its_writer_writes() {
+        use std::io::Write;
+        use std::os::fd::AsRawFd;
+        let (read, write) = std::io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", read.as_raw_fd());
+        let text = std::thread::scope(|scope| {
+            let mut write = write;
+            scope.spawn(move || {
+                for part in ["{", "}"] {
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    write.write_all(part.as_bytes()).unwrap();
+                }
+            });
+            read_bounded(Path::new(&path))
+        });
+        assert_eq!(text.unwrap(), "{}");
     }
 
     #[test]
