@@ -4,7 +4,7 @@
 //! compiled filters, and only parsed when it is not there.
 
 use super::attributes::Attributes;
-use super::{bounds, shape, support};
+use super::{bounds, shape, support, untyped};
 use crate::error::{Context, Error, Result};
 use crate::model::node::Node;
 use crate::report;
@@ -104,8 +104,11 @@ fn read_bounded(path: &Path) -> Result<String> {
     Err(Error::user(format!("cannot read {path:?}: it is larger than {} MiB", LARGEST_BYTES >> 20)))
 }
 
-/// The typed form of a JSON value; an error names the field.
-fn typed<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T> {
+/// The typed form of a JSON value.
+///
+/// # Errors
+/// Names the field that is of another type, or missing.
+pub fn typed<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T> {
     let error = match T::deserialize(&value) {
         Ok(typed) => return Ok(typed),
         Err(error) => error.to_string(),
@@ -225,6 +228,10 @@ pub fn parse(text: String) -> Result<Config> {
     Attributes::strip(&mut value);
     if let Some(process) = value.get_mut("process") {
         default_user(process);
+    }
+    let version = value.get("ociVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some(resources) = value.pointer_mut("/linux/resources") {
+        untyped::settle_pids(resources, &version);
     }
     let spec: Spec = typed(value)?;
     check_spec(&spec)?;

@@ -37,6 +37,8 @@ pub mod signal;
 mod stand_in;
 pub mod start;
 pub mod support;
+pub mod untyped;
+pub mod version;
 
 pub use create::{begin, create};
 pub use delete::{delete, remove};
