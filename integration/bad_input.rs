@@ -148,7 +148,9 @@ fn config_without_what_is_needed(t: &Test) {
         let bundle = t.bundle().edit(|config| {
             config.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object").remove(key);
         });
-        podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&[key]);
+        let field = format!("{}.{key}: ", parent.trim_start_matches('/'));
+        let out = podrun.run(&["create", "--bundle", bundle.text(), "c"]);
+        out.refused(&[field.trim_start_matches('.')]);
     }
     nothing_exists(&podrun);
 }

@@ -113,52 +113,92 @@ pub fn typed<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T> {
         Ok(typed) => return Ok(typed),
         Err(error) => error.to_string(),
     };
-    let field = culprit::<T>(&mut value, &error);
-    Err(Error::user(if field.is_empty() { error } else { format!("{field}: {error}") }))
+    let missing = error.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    let field = culprit::<T>(&mut value, &error, missing);
+    Err(Error::user(match (field.as_str(), missing) {
+        ("", _) => error,
+        (field, Some(_)) => format!("{field}: is missing"),
+        (field, None) => format!("{field}: {error}"),
+    }))
 }
 
-/// The path of the part without which the error would be another, or none.
+/// The path of the part without which the error would be another; of a field that is `missing`, where it should be. None
+/// where that cannot be told.
 ///
 /// A deserializer that keeps track of the path would be as large as all the rest of podrun's parsing, for the sake of
 /// errors alone.
-fn culprit<T: serde::de::DeserializeOwned>(value: &mut Value, error: &str) -> String {
+fn culprit<T: serde::de::DeserializeOwned>(value: &mut Value, error: &str, missing: Option<&str>) -> String {
     /// More parts than this at one level are not tried one by one: a hostile file has millions.
     const MOST_PARTS: usize = 512;
+    let same_error = |value: &Value| T::deserialize(value).err().is_some_and(|e| e.to_string() == error);
     let (mut pointer, mut path) = (String::new(), String::new());
     loop {
+        if let Some(field) = missing.filter(|field| is_wanted(value, &pointer, field, same_error)) {
+            return below(&path, field);
+        }
         let parts: Vec<String> = match value.pointer(&pointer) {
             Some(Value::Object(map)) => map.keys().cloned().collect(),
             Some(Value::Array(list)) => (0..list.len()).map(|index| index.to_string()).collect(),
-            _ => return path,
+            _ => Vec::new(),
         };
-        let other_error = |rest: &Value| T::deserialize(rest).err().is_none_or(|e| e.to_string() != error);
         let mut tried = parts.iter().take(MOST_PARTS);
-        let Some(part) = tried.find(|part| without(value, &pointer, part, other_error)) else { return path };
-        let in_list = matches!(value.pointer(&pointer), Some(Value::Array(_)));
-        path = match (in_list, path.is_empty()) {
-            (true, _) => format!("{path}[{part}]"),
-            (false, true) => part.clone(),
-            (false, false) => format!("{path}.{part}"),
+        let Some(part) = tried.find(|part| is_to_blame(value, &pointer, part, same_error)) else {
+            // Whatever holds a missing field is not wrong itself.
+            return if missing.is_some() { String::new() } else { path };
         };
+        let in_list = matches!(value.pointer(&pointer), Some(Value::Array(_)));
+        path = if in_list { format!("{path}[{part}]") } else { below(&path, part) };
         pointer = format!("{pointer}/{}", part.replace('~', "~0").replace('/', "~1"));
     }
 }
 
-/// Shows `look` the value without one part, and puts the part back.
-fn without<R>(value: &mut Value, pointer: &str, part: &str, look: impl FnOnce(&Value) -> R) -> R {
-    let index = part.parse::<usize>().unwrap_or(usize::MAX);
-    let taken = match value.pointer_mut(pointer) {
-        Some(Value::Object(map)) => map.remove(part),
-        Some(Value::Array(list)) if index < list.len() => Some(list.remove(index)),
-        _ => None,
-    };
-    let seen = look(value);
-    match (value.pointer_mut(pointer), taken) {
-        (Some(Value::Object(map)), Some(taken)) => drop(map.insert(part.to_owned(), taken)),
-        (Some(Value::Array(list)), Some(taken)) => list.insert(index, taken),
-        _ => {}
+fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// Whether an object is looked into for a field that it has not got. The value is left as it was.
+fn is_wanted(value: &mut Value, pointer: &str, field: &str, same_error: impl FnOnce(&Value) -> bool) -> bool {
+    match value.pointer_mut(pointer) {
+        Some(Value::Object(map)) if !map.contains_key(field) => {
+            drop(map.insert(field.to_owned(), Value::Null))
+        }
+        _ => return false,
     }
-    seen
+    let wanted = !same_error(value);
+    if let Some(Value::Object(map)) = value.pointer_mut(pointer) {
+        map.remove(field);
+    }
+    wanted
+}
+
+/// Whether an error is that of a part: it is gone without a part of an object, and there with the elements of a list up
+/// to that one (a later one may have the same). The value is left as it was.
+fn is_to_blame(
+    value: &mut Value,
+    pointer: &str,
+    part: &str,
+    same_error: impl FnOnce(&Value) -> bool,
+) -> bool {
+    let index = part.parse::<usize>().unwrap_or(usize::MAX);
+    match value.pointer_mut(pointer) {
+        Some(Value::Object(map)) => {
+            let Some(taken) = map.remove(part) else { return false };
+            let blamed = !same_error(value);
+            if let Some(Value::Object(map)) = value.pointer_mut(pointer) {
+                map.insert(part.to_owned(), taken);
+            }
+            blamed
+        }
+        Some(Value::Array(list)) if index < list.len() => {
+            let mut taken = list.split_off(index + 1);
+            let blamed = same_error(value);
+            if let Some(Value::Array(list)) = value.pointer_mut(pointer) {
+                list.append(&mut taken);
+            }
+            blamed
+        }
+        _ => false,
+    }
 }
 
 impl Config {
@@ -398,5 +438,30 @@ mod tests {
         assert!(error(&SMALL.replace("1.0.2", "2.0.0")).contains("ociVersion"));
         assert!(error(&SMALL.replace("{\"path\": \"rootfs\"}", "{\"path\": 7}")).contains("root.path"));
         assert!(error(&"[".repeat(100_000)).contains("malformed"));
+    }
+
+    #[test]
+    fn a_missing_field_is_named_and_no_other() {
+        for (with, without, field) in [
+            (r#""cwd": "/", "#, "", "process.cwd"),
+            (r#""type": "mount""#, "", "linux.namespaces[0].type"),
+            (
+                r#""linux": {"#,
+                r#""mounts": [{"source": "a"}, {"source": "b"}], "linux": {"#,
+                "mounts[0].destination",
+            ),
+            (
+                r#""linux": {"#,
+                r#""linux": {"devices": [{"path": "/dev/p", "type": "p"}, {"path": "/dev/x"}], "#,
+                "linux.devices[1].type",
+            ),
+            (r#""args""#, r#""rlimits": [{"soft": 1, "hard": 1}], "args""#, "process.rlimits[0].type"),
+        ] {
+            let said = error(&SMALL.replace(with, without));
+            assert_eq!(said, format!("{field}: is missing"));
+        }
+        let said =
+            parse_process(r#"{"args": ["sh"], "user": {"uid": 0, "gid": 0}}"#).unwrap_err().to_string();
+        assert_eq!(said, "cwd: is missing");
     }
 }
