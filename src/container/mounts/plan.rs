@@ -9,6 +9,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::report;
 use crate::sys::mount::Depth;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount};
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -308,7 +309,7 @@ fn new(kind: &str, mount: &Mount) -> Result<MountKind> {
 /// The devices that every container has (config-linux.md, "Default Devices"), then those of the spec, which win.
 ///
 /// # Errors
-/// For a device without a path, of type `u` nowhere known, or with numbers out of range.
+/// For a device without a path, of type `u` nowhere known, or with numbers out of range, and for two at one path.
 pub fn devices(extra: &[LinuxDevice]) -> Result<Vec<Device>> {
     const DEFAULT: [(&str, (u32, u32)); 6] = [
         ("/dev/null", (1, 3)),
@@ -319,15 +320,30 @@ pub fn devices(extra: &[LinuxDevice]) -> Result<Vec<Device>> {
         ("/dev/urandom", (1, 9)),
     ];
     let mut devices = Vec::with_capacity(DEFAULT.len() + extra.len());
+    let mut places: HashMap<PathBuf, (usize, Device)> = HashMap::with_capacity(extra.len());
     for (index, device) in extra.iter().enumerate() {
-        let device = self::device(device).context(|| format!("linux.devices[{index}]"))?;
+        let title = || format!("linux.devices[{index}]");
+        let device = self::device(device).context(title)?;
         // Always a link to the one of the container's own devpts; clients that hand over all of the host's name it.
-        if device.path != Path::new("/dev/ptmx") {
-            devices.push(device);
+        if device.path == Path::new("/dev/ptmx") {
+            continue;
+        }
+        match places.get(&device.path) {
+            None => {
+                places.insert(device.path.clone(), (index, device.clone()));
+                devices.push(device);
+            }
+            // As clients have it that hand over all of the host's beside some by name.
+            Some((_, earlier)) if (earlier.kind, earlier.number) == (device.kind, device.number) => {}
+            Some((earlier, _)) => {
+                let text = format!("{:?} is another device in linux.devices[{earlier}]", device.path);
+                let error = Error::user(text).hint("leave one of them out, or give it another path");
+                return Err(error).context(title);
+            }
         }
     }
     for (path, number) in DEFAULT {
-        if !devices.iter().any(|device| device.path == Path::new(path)) {
+        if !places.contains_key(Path::new(path)) {
             devices.push(Device {
                 path: path.into(),
                 kind: libc::S_IFCHR,
@@ -405,6 +421,32 @@ mod tests {
             let bad = serde_json::json!([{"path": "/dev/x", "type": "c", "major": major, "minor": minor}]);
             let bad: Vec<LinuxDevice> = serde_json::from_value(bad).unwrap();
             assert!(super::devices(&bad).is_err(), "{major}:{minor}");
+        }
+    }
+
+    #[test]
+    fn of_two_devices_at_one_path_the_first_counts_if_they_are_the_same() {
+        let planned = |second: serde_json::Value| {
+            let first =
+                serde_json::json!({"path": "/dev/x", "type": "c", "major": 1, "minor": 3, "fileMode": 384});
+            let ptmx = serde_json::json!({"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2});
+            let all = serde_json::json!([ptmx, first, second]);
+            devices(&serde_json::from_value::<Vec<LinuxDevice>>(all).unwrap())
+        };
+        for same in ["c", "u"] {
+            let second =
+                serde_json::json!({"path": "/dev/../dev/x", "type": same, "major": 1, "minor": 3, "uid": 7});
+            let devices = planned(second).unwrap();
+            assert_eq!((devices.len(), devices[0].mode, devices[0].uid), (7, 0o600, 0), "{same}");
+        }
+        for (kind, major, minor) in [("b", 1, 3), ("c", 2, 3), ("c", 1, 5)] {
+            let second = serde_json::json!({"path": "/dev/x", "type": kind, "major": major, "minor": minor});
+            let error = planned(second).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "linux.devices[2]: \"/dev/x\" is another device in linux.devices[1]"
+            );
+            assert!(error.remedy().is_some());
         }
     }
 
