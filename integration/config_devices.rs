@@ -60,6 +60,15 @@ fn device_numbers_are_checked(t: &Test) {
         let bundle = t.bundle().set("/linux/devices", json!([device]));
         t.podrun().run_bundle(&bundle, "c").refused(&["linux.devices[0]", name]);
     }
+    for (device, name) in [
+        (json!({"path": "/dev/x", "type": "c", "minor": 3}), "major"),
+        (json!({"path": "/dev/x", "type": "b", "major": 7}), "minor"),
+    ] {
+        let bundle = t.bundle().set("/linux/devices", json!([device]));
+        t.podrun()
+            .run_bundle(&bundle, "c")
+            .refused(&[&format!("linux.devices[0].{name}: is missing"), "hint:"]);
+    }
     let bundle = t.bundle().set("/linux/devices", json!([{"path": "/dev/x", "type": "a"}]));
     t.podrun().run_bundle(&bundle, "c").refused(&["linux.devices[0]"]);
 }

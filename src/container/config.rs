@@ -263,6 +263,7 @@ pub fn parse(text: String) -> Result<Config> {
     shape::check(&value)?;
     bounds::check(&value)?;
     support::check(&value)?;
+    untyped::check_devices(&value)?;
     drop_unknown_capabilities(&mut value, "process.capabilities");
     let attributes = Attributes::of_config(&value)?;
     Attributes::strip(&mut value);

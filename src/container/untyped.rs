@@ -1,6 +1,7 @@
 //! What the typed spec cannot tell: there, a number that was not given is 0.
 
 use super::version;
+use crate::error::{Error, Result};
 use serde_json::Value;
 
 /// The first version of the runtime spec, after 1., in which a limit of 0 processes is one.
@@ -24,10 +25,46 @@ pub fn settle_pids(resources: &mut Value, version: &str) {
     }
 }
 
+/// Insists on the numbers of the device files in a config.json that have some.
+///
+/// # Errors
+/// Names the number that is missing.
+pub fn check_devices(config: &Value) -> Result<()> {
+    let devices = config.pointer("/linux/devices").and_then(Value::as_array).into_iter().flatten();
+    for (index, device) in devices.enumerate() {
+        let kind = device.get("type").and_then(Value::as_str).unwrap_or_default();
+        let missing = |name: &&&str| device.get(**name).is_none_or(Value::is_null);
+        if let (true, Some(name)) = (["c", "u", "b"].contains(&kind), ["major", "minor"].iter().find(missing))
+        {
+            return Err(Error::user(format!("linux.devices[{index}].{name}: is missing")).hint(format!(
+                "give the numbers of the device, as ls -l shows them: it is of type {kind:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn devices_with_numbers_have_both() {
+        let checked = |device: Value| check_devices(&json!({"linux": {"devices": [{"type": "p"}, device]}}));
+        for kind in ["c", "b", "u"] {
+            checked(json!({"type": kind, "major": 0, "minor": 0})).unwrap();
+            for (device, name) in [
+                (json!({"type": kind}), "major"),
+                (json!({"type": kind, "minor": 1}), "major"),
+                (json!({"type": kind, "major": 1, "minor": null}), "minor"),
+            ] {
+                let error = checked(device).unwrap_err();
+                assert_eq!(error.to_string(), format!("linux.devices[1].{name}: is missing"));
+                assert!(error.remedy().is_some());
+            }
+        }
+    }
 
     #[test]
     fn a_limit_of_no_processes_is_one_since_1_3() {
