@@ -158,8 +158,25 @@ impl Places<'_> {
     /// What an absolute path means in the container, if it leads into the root file system on the host.
     fn inside(self, path: &Path) -> Option<PathBuf> {
         let below = if self.root == Path::new("/") { None } else { path.strip_prefix(self.root).ok() };
-        below.map(|below| Path::new("/").join(below))
+        below.filter(|below| !leads_out(below)).map(|below| Path::new("/").join(below))
     }
+}
+
+/// Whether `..` of a relative path, as the text says, lead above where it begins.
+fn leads_out(path: &Path) -> bool {
+    let mut depth = 0u32;
+    path.components().any(|component| match component {
+        Component::Normal(_) => {
+            depth += 1;
+            false
+        }
+        Component::ParentDir if depth == 0 => true,
+        Component::ParentDir => {
+            depth -= 1;
+            false
+        }
+        _ => false,
+    })
 }
 
 /// Plans one mount of the spec.
@@ -458,6 +475,21 @@ mod tests {
         let places = Places { bundle: Path::new("/"), root: Path::new("/r") };
         let error = super::mount(places, &mount).unwrap_err();
         assert!(error.to_string().starts_with("\"/no/such\" does not exist"), "{error}");
+    }
+
+    #[test]
+    fn sources_that_lead_out_of_the_root_are_the_hosts() {
+        let places = Places { bundle: Path::new("/"), root: Path::new("/usr") };
+        for (given, want) in [
+            ("usr/../etc", c"/usr/../etc"),
+            ("/usr/../etc", c"/usr/../etc"),
+            ("/usr/bin/../../etc", c"/usr/bin/../../etc"),
+        ] {
+            let mount = serde_json::json!({"destination": "/d", "source": given, "options": ["bind"]});
+            let kind = super::mount(places, &serde_json::from_value(mount).unwrap()).unwrap().kind;
+            let MountKind::Bind { source } = kind else { panic!("{kind:?}") };
+            assert_eq!(source.as_c_str(), want);
+        }
     }
 
     #[test]
