@@ -8,6 +8,7 @@
 //!
 //! The price: in mounts of no namespace the kernel mounts nothing, and ignores set-user-ID and file capabilities.
 
+use super::options;
 use crate::container::namespaces::Namespaces;
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Depth};
@@ -33,13 +34,14 @@ pub fn plan(spec: &Spec, namespaces: &Namespaces) -> Result<Option<OwnedFd>> {
         return refuse("linux.namespaces: a user namespace");
     }
     // What is unbindable would not be in the copy.
-    let is_unbindable = |word: &String| word == "unbindable" || word == "runbindable";
+    let is_unbindable = |word: &str| word == "unbindable" || word == "runbindable";
     let word = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_ref());
     if let Some(word) = word.filter(|word| is_unbindable(word)) {
         return refuse(&format!("linux.rootfsPropagation: {word:?}"));
     }
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
-        if let Some(word) = mount.options().iter().flatten().find(|word| is_unbindable(word)) {
+        let mut words = options::words(mount.options().as_deref().unwrap_or_default());
+        if let Some(word) = words.find(|word| is_unbindable(word)) {
             return refuse(&format!("mounts[{index}]: {word:?}"));
         }
     }

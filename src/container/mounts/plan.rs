@@ -192,6 +192,7 @@ pub fn mount(places: Places<'_>, mount: &Mount) -> Result<MountPlan> {
     check_proc(&destination)?;
     let mut options = options::parse(mount.options().as_deref().unwrap_or_default())?;
     let fstype = mount.typ().as_deref().unwrap_or_default();
+    options.parameters.retain(|parameter| !options::is_of_others(parameter, fstype));
     let is_bind = options.bind.is_some() || fstype == "bind";
     let kind = if options.extras.remount {
         MountKind::Remount
