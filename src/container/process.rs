@@ -5,6 +5,7 @@ use super::attributes::Attributes;
 use super::init::caps::{CapabilitySets, Held};
 use super::mappings::Mappings;
 use crate::error::{Context, Error, Result};
+use crate::report;
 use crate::seccomp::Filter;
 use oci_spec::runtime::{PosixRlimitType, Process, User};
 use std::collections::HashMap;
@@ -178,6 +179,12 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
     let terminal = surroundings.terminal.map(|socket| Terminal { socket, size });
     check_preserved(surroundings.preserved_fds)?;
     check_identity(user)?;
+    if user.username().as_ref().is_some_and(|name| !name.is_empty()) {
+        report::warn(&format!(
+            "process.user.username is Windows' own and is ignored: the user is number {}",
+            user.uid()
+        ));
+    }
     let env = process.env().as_deref().unwrap_or_default();
     if let Some(index) = env.iter().position(|pair| pair.find('=').is_none_or(|at| at == 0)) {
         return Err(Error::user(format!(
