@@ -21,6 +21,7 @@ pub fn cases() -> Vec<Case> {
         case!(no_capabilities_entry_means_none),
         case!(unknown_capability_is_warned_about_and_dropped),
         case!(ungrantable_capability_is_warned_about_and_dropped),
+        case!(capability_outside_of_its_set_is_warned_about_and_dropped),
         case!(no_new_privileges_on_and_off),
         case!(rlimits_are_set),
         case!(rlimit_that_is_unknown_or_doubled_is_refused),
@@ -217,6 +218,17 @@ fn ungrantable_capability_is_warned_about_and_dropped(t: &Test) {
     let out = t.podrun().run_bundle(&t.bundle().set("/process/capabilities", sets), "c").ok();
     let out = out.says(&["CAP_SYS_RESOURCE"]);
     assert_eq!(facts::capabilities(&out.json(), "effective"), 1 << 5);
+}
+
+fn capability_outside_of_its_set_is_warned_about_and_dropped(t: &Test) {
+    let both = json!(["CAP_KILL", "CAP_CHOWN"]);
+    let sets =
+        json!({"bounding": both, "effective": both, "permitted": ["CAP_KILL"], "ambient": ["CAP_KILL"]});
+    let out = t.podrun().run_bundle(&t.bundle().set("/process/capabilities", sets), "c").ok();
+    let out = out.says(&["CAP_CHOWN (effective", "CAP_KILL (ambient"]);
+    assert_eq!(out.stderr.matches("warning").count(), 1, "said once: {}", out.stderr);
+    assert_eq!(facts::capabilities(&out.json(), "effective"), 1 << 5);
+    assert_eq!(facts::capabilities(&out.json(), "ambient"), 0);
 }
 
 fn no_new_privileges_on_and_off(t: &Test) {
