@@ -14,6 +14,7 @@ pub fn cases() -> Vec<Case> {
         case!(loopback_is_up_in_a_new_network),
         case!(hostname_and_domainname_are_set),
         case!(hostname_without_uts_namespace_is_refused),
+        case!(name_that_the_kernel_does_not_take_is_refused),
         case!(user_groups_and_umask),
         case!(unprivileged_user_loses_effective_capabilities),
         case!(ambient_capabilities_stay_with_an_unprivileged_user),
@@ -143,6 +144,20 @@ fn hostname_and_domainname_are_set(t: &Test) {
 fn hostname_without_uts_namespace_is_refused(t: &Test) {
     let bundle = t.bundle().namespace("uts", None);
     t.podrun().run_bundle(&bundle, "c").refused(&["hostname", "uts"]);
+}
+
+fn name_that_the_kernel_does_not_take_is_refused(t: &Test) {
+    let podrun = t.podrun();
+    for field in ["hostname", "domainname"] {
+        let named = |name: &str| t.bundle().set(&format!("/{field}"), json!(name));
+        assert_eq!(podrun.facts(&named(&"x".repeat(64)))[field], "x".repeat(64));
+        podrun.run_bundle(&named(&"x".repeat(65)), "c").refused(&[&format!("{field}: "), "65", "hint:"]);
+        podrun.run_bundle(&named("a\0b"), "c").refused(&[&format!("{field}: "), "NUL"]);
+    }
+    let user = json!({"uid": 1, "gid": 2, "umask": 0o1022});
+    podrun
+        .run_bundle(&t.bundle().set("/process/user", user), "c")
+        .refused(&["process.user.umask: 530", "hint:"]);
 }
 
 fn user_groups_and_umask(t: &Test) {

@@ -56,7 +56,7 @@ fn other_platforms_are_refused(t: &Test) {
 
 fn versions_that_are_not_ours_are_refused(t: &Test) {
     let podrun = t.podrun();
-    for version in ["2.0.0", "0.5.0", "latest", ""] {
+    for version in ["2.0.0", "0.5.0", "latest", "", "1.", "1.x"] {
         let out = podrun.run_bundle(&t.bundle().set("/ociVersion", json!(version)), "c");
         out.refused(&["ociVersion"]);
     }

@@ -4,7 +4,7 @@
 //! compiled filters, and only parsed when it is not there.
 
 use super::attributes::Attributes;
-use super::{bounds, shape, support, untyped};
+use super::{bounds, shape, support, untyped, version};
 use crate::error::{Context, Error, Result};
 use crate::model::node::Node;
 use crate::report;
@@ -314,7 +314,7 @@ fn drop_unknown_capabilities(value: &mut Value, field: &str) {
 /// What the types alone do not say.
 fn check_spec(spec: &Spec) -> Result<()> {
     let version = spec.version();
-    if !version.starts_with("1.") {
+    if version::minor(version).is_none() {
         return Err(Error::user(format!("ociVersion: {version:?} is not supported"))
             .hint("podrun knows the runtime spec 1.0 to 1.3"));
     }
@@ -436,7 +436,9 @@ mod tests {
         assert!(error(&SMALL.replace("\"mount\"}", "\"moon\"}")).contains("linux.namespaces[0].type"));
         assert!(error(&SMALL.replace("[\"sh\"]", "[]")).contains("process.args"));
         assert!(error(&SMALL.replace("\"cwd\": \"/\"", "\"cwd\": \"tmp\"")).contains("process.cwd"));
-        assert!(error(&SMALL.replace("1.0.2", "2.0.0")).contains("ociVersion"));
+        for version in ["2.0.0", "1.", "1.x"] {
+            assert!(error(&SMALL.replace("1.0.2", version)).contains("ociVersion"), "{version}");
+        }
         assert!(error(&SMALL.replace("{\"path\": \"rootfs\"}", "{\"path\": 7}")).contains("root.path"));
         assert!(error(&"[".repeat(100_000)).contains("malformed"));
     }
