@@ -11,6 +11,7 @@ pub fn cases() -> Vec<Case> {
         case!(bundle_that_is_not_there),
         case!(malformed_config_is_told_by_line),
         case!(wrongly_typed_config_is_told_by_field),
+        case!(lists_in_the_place_of_objects_are_told_by_field),
         case!(config_without_what_is_needed),
         case!(invalid_ids),
         case!(missing_root_file_system),
@@ -110,6 +111,35 @@ fn wrongly_typed_config_is_told_by_field(t: &Test) {
     nothing_exists(&podrun);
 }
 
+fn lists_in_the_place_of_objects_are_told_by_field(t: &Test) {
+    let podrun = t.podrun();
+    for (pointer, value, field) in [
+        ("/process/user", json!([5, 6, null, null, null]), "process.user"),
+        ("/process/rlimits", json!([["RLIMIT_NOFILE", 20, 10]]), "process.rlimits[0]"),
+        ("/root", json!(["rootfs", true]), "root"),
+        ("/hooks", json!([[], [], [], [], [], []]), "hooks"),
+        ("/linux/netDevices", json!({"v0": ["eth0"]}), "linux.netDevices"),
+        ("/linux/seccomp", json!(["SCMP_ACT_ALLOW"]), "linux.seccomp"),
+        ("/linux", json!([null]), "linux"),
+    ] {
+        let bundle = t.bundle().set(pointer, value);
+        let out = podrun.run(&["create", "--bundle", bundle.text(), "c"]);
+        refused_with_hint(out, &[field, "is a list, and an object is wanted"]);
+    }
+    nothing_exists(&podrun);
+    podrun.up(&t.bundle().args(&["/bin/probe", "sleep", "300"]), "c");
+    for (resources, field) in
+        [("[]", "linux.resources"), (r#"{"memory": [80000000, null]}"#, "linux.resources.memory")]
+    {
+        let out = podrun.cmd(&["update", "-r", "-", "c"]).input(resources).run();
+        refused_with_hint(out, &[field, "is a list, and an object is wanted"]);
+    }
+    let file = t.file("process.json", r#"{"cwd": "/", "args": ["/bin/probe", "exit", "0"], "user": [7, 8]}"#);
+    let file = file.to_str().expect("UTF-8");
+    podrun.run(&["exec", "--process", file, "c"]).exits(255).says(&["user", "is a list"]);
+    podrun.remove("c");
+}
+
 fn config_without_what_is_needed(t: &Test) {
     let podrun = t.podrun();
     for (parent, key) in
@@ -118,7 +148,9 @@ fn config_without_what_is_needed(t: &Test) {
         let bundle = t.bundle().edit(|config| {
             config.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object").remove(key);
         });
-        podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&[key]);
+        let field = format!("{}.{key}: ", parent.trim_start_matches('/'));
+        let out = podrun.run(&["create", "--bundle", bundle.text(), "c"]);
+        out.refused(&[field.trim_start_matches('.')]);
     }
     nothing_exists(&podrun);
 }

@@ -12,6 +12,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         case!(devices_of_every_type_are_made),
         case!(device_numbers_are_checked),
+        case!(devices_listed_twice),
         case!(default_devices_may_be_listed),
         case!(matching_node_of_the_image_is_used),
         case!(other_node_of_the_image_is_refused),
@@ -59,8 +60,29 @@ fn device_numbers_are_checked(t: &Test) {
         let bundle = t.bundle().set("/linux/devices", json!([device]));
         t.podrun().run_bundle(&bundle, "c").refused(&["linux.devices[0]", name]);
     }
+    for (device, name) in [
+        (json!({"path": "/dev/x", "type": "c", "minor": 3}), "major"),
+        (json!({"path": "/dev/x", "type": "b", "major": 7}), "minor"),
+    ] {
+        let bundle = t.bundle().set("/linux/devices", json!([device]));
+        t.podrun()
+            .run_bundle(&bundle, "c")
+            .refused(&[&format!("linux.devices[0].{name}: is missing"), "hint:"]);
+    }
     let bundle = t.bundle().set("/linux/devices", json!([{"path": "/dev/x", "type": "a"}]));
     t.podrun().run_bundle(&bundle, "c").refused(&["linux.devices[0]"]);
+}
+
+fn devices_listed_twice(t: &Test) {
+    let podrun = t.podrun();
+    let listed = |second: Value| {
+        let first = json!({"path": "/dev/x", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640});
+        looking(t, &["/dev/x"]).set("/linux/devices", json!([first, second]))
+    };
+    let facts = podrun.facts(&listed(json!({"path": "/dev/x", "type": "c", "major": 1, "minor": 3})));
+    assert_eq!(facts["paths"]["/dev/x"]["mode"], "0640", "the first one");
+    let other = listed(json!({"path": "/dev/x", "type": "c", "major": 1, "minor": 5}));
+    podrun.run_bundle(&other, "c").refused(&["linux.devices[1]", "/dev/x", "linux.devices[0]", "hint:"]);
 }
 
 fn default_devices_may_be_listed(t: &Test) {

@@ -15,6 +15,7 @@ pub fn cases() -> Vec<Case> {
         case!(usual_file_systems_are_mounted_with_their_flags),
         case!(tmpfs_takes_size_and_mode),
         case!(bind_of_a_directory_shows_the_hosts_files),
+        case!(bind_of_what_lies_beside_the_root),
         case!(bind_of_a_file_makes_its_target),
         case!(bind_flags_are_applied),
         case!(bind_without_flags_keeps_the_sources),
@@ -153,6 +154,22 @@ fn bind_of_a_directory_shows_the_hosts_files(t: &Test) {
     assert_eq!(path_fact(&facts, "/data/file", "read"), "ok");
     assert_eq!(path_fact(&facts, "/data", "write"), "ok");
     assert!(!facts::is_mounted(&facts, &path_text(&source)));
+}
+
+fn bind_of_what_lies_beside_the_root(t: &Test) {
+    let podrun = t.podrun();
+    let bundle = || {
+        let bundle = looking(t, &["/data/file"]);
+        std::fs::create_dir(bundle.directory().join("beside")).expect("a directory");
+        std::fs::write(bundle.directory().join("beside/file"), "text").expect("a file");
+        bundle
+    };
+    let relative = bundle().mount("bind", "rootfs/../beside", "/data", &["bind"]);
+    assert_eq!(path_fact(&podrun.facts(&relative), "/data/file", "read"), "ok");
+    let bundle = bundle();
+    let absolute = path_text(&bundle.rootfs("/bin/../../beside"));
+    let facts = podrun.facts(&bundle.mount("bind", &absolute, "/data", &["bind"]));
+    assert_eq!(path_fact(&facts, "/data/file", "read"), "ok");
 }
 
 fn bind_of_a_file_makes_its_target(t: &Test) {

@@ -14,6 +14,7 @@ pub fn cases() -> Vec<Case> {
         case!(loopback_is_up_in_a_new_network),
         case!(hostname_and_domainname_are_set),
         case!(hostname_without_uts_namespace_is_refused),
+        case!(name_that_the_kernel_does_not_take_is_refused),
         case!(user_groups_and_umask),
         case!(unprivileged_user_loses_effective_capabilities),
         case!(ambient_capabilities_stay_with_an_unprivileged_user),
@@ -21,6 +22,7 @@ pub fn cases() -> Vec<Case> {
         case!(no_capabilities_entry_means_none),
         case!(unknown_capability_is_warned_about_and_dropped),
         case!(ungrantable_capability_is_warned_about_and_dropped),
+        case!(capability_outside_of_its_set_is_warned_about_and_dropped),
         case!(no_new_privileges_on_and_off),
         case!(rlimits_are_set),
         case!(rlimit_that_is_unknown_or_doubled_is_refused),
@@ -144,6 +146,20 @@ fn hostname_without_uts_namespace_is_refused(t: &Test) {
     t.podrun().run_bundle(&bundle, "c").refused(&["hostname", "uts"]);
 }
 
+fn name_that_the_kernel_does_not_take_is_refused(t: &Test) {
+    let podrun = t.podrun();
+    for field in ["hostname", "domainname"] {
+        let named = |name: &str| t.bundle().set(&format!("/{field}"), json!(name));
+        assert_eq!(podrun.facts(&named(&"x".repeat(64)))[field], "x".repeat(64));
+        podrun.run_bundle(&named(&"x".repeat(65)), "c").refused(&[&format!("{field}: "), "65", "hint:"]);
+        podrun.run_bundle(&named("a\0b"), "c").refused(&[&format!("{field}: "), "NUL"]);
+    }
+    let user = json!({"uid": 1, "gid": 2, "umask": 0o1022});
+    podrun
+        .run_bundle(&t.bundle().set("/process/user", user), "c")
+        .refused(&["process.user.umask: 530", "hint:"]);
+}
+
 fn user_groups_and_umask(t: &Test) {
     let user = json!({"uid": 1000, "gid": 1001, "additionalGids": [5, 2000], "umask": 0o077});
     let facts = t.podrun().facts(&t.bundle().set("/process/user", user));
@@ -217,6 +233,17 @@ fn ungrantable_capability_is_warned_about_and_dropped(t: &Test) {
     let out = t.podrun().run_bundle(&t.bundle().set("/process/capabilities", sets), "c").ok();
     let out = out.says(&["CAP_SYS_RESOURCE"]);
     assert_eq!(facts::capabilities(&out.json(), "effective"), 1 << 5);
+}
+
+fn capability_outside_of_its_set_is_warned_about_and_dropped(t: &Test) {
+    let both = json!(["CAP_KILL", "CAP_CHOWN"]);
+    let sets =
+        json!({"bounding": both, "effective": both, "permitted": ["CAP_KILL"], "ambient": ["CAP_KILL"]});
+    let out = t.podrun().run_bundle(&t.bundle().set("/process/capabilities", sets), "c").ok();
+    let out = out.says(&["CAP_CHOWN (effective", "CAP_KILL (ambient"]);
+    assert_eq!(out.stderr.matches("warning").count(), 1, "said once: {}", out.stderr);
+    assert_eq!(facts::capabilities(&out.json(), "effective"), 1 << 5);
+    assert_eq!(facts::capabilities(&out.json(), "ambient"), 0);
 }
 
 fn no_new_privileges_on_and_off(t: &Test) {

@@ -47,11 +47,16 @@ fn other_platforms_are_refused(t: &Test) {
     podrun.run_bundle(&bundle, "c").refused(&["windows"]);
     let bundle = t.bundle().set("/vm", json!({"kernel": {"path": "/boot/vmlinuz"}}));
     podrun.run_bundle(&bundle, "c").refused(&["vm"]);
+    let bundle = t.bundle().set("/freebsd", json!({"jail": {"host": "new"}}));
+    podrun.run_bundle(&bundle, "c").refused(&["freebsd"]);
+    let bundle = t.bundle().set("/process/user", json!({"username": "ContainerUser"}));
+    let out = podrun.run_bundle(&bundle, "c").ok();
+    out.says(&["process.user.username", "ignored", "number 0"]);
 }
 
 fn versions_that_are_not_ours_are_refused(t: &Test) {
     let podrun = t.podrun();
-    for version in ["2.0.0", "0.5.0", "latest", ""] {
+    for version in ["2.0.0", "0.5.0", "latest", "", "1.", "1.x"] {
         let out = podrun.run_bundle(&t.bundle().set("/ociVersion", json!(version)), "c");
         out.refused(&["ociVersion"]);
     }

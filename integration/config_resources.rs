@@ -9,6 +9,7 @@ pub fn cases() -> Vec<Case> {
         case!(cpu_limits),
         case!(cpuset_limits),
         case!(pids_limit),
+        case!(pids_limit_of_zero_is_that_of_its_version),
         case!(limits_hold_before_the_program_starts),
         case!(out_of_memory_kills_the_container),
         case!(cgroups_path_is_used),
@@ -88,6 +89,28 @@ fn pids_limit(t: &Test) {
     podrun.create(&limited(t, &json!({"pids": {"limit": 10}})), "c");
     assert_eq!(cgroups::limit(podrun.pid("c"), "pids", "pids.max", "pids.max"), "10");
     podrun.remove("c");
+}
+
+fn pids_limit_of_zero_is_that_of_its_version(t: &Test) {
+    let podrun = t.podrun();
+    for (version, pids, want) in [
+        ("1.3.0", json!({"limit": 0}), "1"),
+        ("1.2.1", json!({"limit": 0}), "max"),
+        ("1.3.0", json!({}), "max"),
+        ("1.0.2", json!({"limit": null}), "max"),
+        ("1.3.0", json!({"limit": -7}), "max"),
+    ] {
+        let bundle = limited(t, &json!({"pids": pids})).set("/ociVersion", json!(version));
+        podrun.create(&bundle.args(&["/bin/probe", "fork", "1"]), "c");
+        let limit = || cgroups::limit(podrun.pid("c"), "pids", "pids.max", "pids.max");
+        assert_eq!(limit(), want, "{version} {pids}");
+        podrun.run(&["update", "--pids-limit", "10", "c"]).ok();
+        podrun.cmd(&["update", "-r", "-", "c"]).input(r#"{"pids": {}}"#).run().ok().quietly();
+        assert_eq!(limit(), "10", "no limit changes nothing");
+        podrun.cmd(&["update", "-r", "-", "c"]).input(r#"{"pids": {"limit": 0}}"#).run().ok().quietly();
+        assert_eq!(limit(), if version == "1.3.0" { "1" } else { "10" }, "{version}");
+        podrun.remove("c");
+    }
 }
 
 fn limits_hold_before_the_program_starts(t: &Test) {

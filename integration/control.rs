@@ -144,7 +144,7 @@ fn update_refuses_what_is_wrong(t: &Test) {
         .cmd(&["update", "-r", "-", "c"])
         .input("{\"pids\": {\"limit\": \"x\"}}")
         .run()
-        .refused(&["line 1"]);
+        .refused(&["pids.limit"]);
     podrun.run(&["update", "--pids-limit", "many", "c"]).refused(&["many"]);
     podrun.run(&["update", "--cpuset-cpus", "4000", "c"]).refused(&["4000"]);
     assert_eq!(podrun.status("c").as_deref(), Some("running"));

@@ -64,7 +64,8 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Negative means no limit; 0 means that none was given (oci-spec cannot tell them apart).
+    /// Every negative number means no limit, as -1 does; 0 means that none was given (whoever reads the JSON makes 1 of a
+    /// limit of 0, for oci-spec cannot tell them apart).
     fn limit_pids(&self, limit: i64) -> Result<()> {
         let field = "linux.resources.pids.limit";
         let group = self.controller("pids", field)?;

@@ -4,10 +4,11 @@
 //! compiled filters, and only parsed when it is not there.
 
 use super::attributes::Attributes;
-use super::{bounds, support};
+use super::{bounds, shape, support, untyped, version};
 use crate::error::{Context, Error, Result};
 use crate::model::node::Node;
 use crate::report;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -75,6 +76,7 @@ pub fn load_process(path: &Path) -> Result<(Process, Attributes)> {
 /// As [`load`].
 pub fn parse_process(text: &str) -> Result<(Process, Attributes)> {
     let mut value: Value = serde_json::from_str(text).context(|| "malformed JSON")?;
+    shape::check_process(&value, "")?;
     bounds::check_process(&value, "")?;
     support::check_process(&value, "")?;
     drop_unknown_capabilities(&mut value, "capabilities");
@@ -88,9 +90,10 @@ pub fn parse_process(text: &str) -> Result<(Process, Attributes)> {
 
 fn read_bounded(path: &Path) -> Result<String> {
     let mut text = String::new();
-    // A FIFO in the place of the file must not block us.
+    // Opening must not wait for somebody to write into a FIFO; reading waits for who does.
     let file = crate::sys::fs::open_existing(path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)
         .context_as(crate::error::Kind::User, || format!("cannot open {path:?}"))?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).context(|| format!("cannot set up {path:?}"))?;
     let length = std::fs::File::from(file)
         .take(LARGEST_BYTES + 1)
         .read_to_string(&mut text)
@@ -101,58 +104,101 @@ fn read_bounded(path: &Path) -> Result<String> {
     Err(Error::user(format!("cannot read {path:?}: it is larger than {} MiB", LARGEST_BYTES >> 20)))
 }
 
-/// The typed form of a JSON value; an error names the field.
-fn typed<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T> {
+/// The typed form of a JSON value.
+///
+/// # Errors
+/// Names the field that is of another type, or missing.
+pub fn typed<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T> {
     let error = match T::deserialize(&value) {
         Ok(typed) => return Ok(typed),
         Err(error) => error.to_string(),
     };
-    let field = culprit::<T>(&mut value, &error);
-    Err(Error::user(if field.is_empty() { error } else { format!("{field}: {error}") }))
+    let missing = error.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    let field = culprit::<T>(&mut value, &error, missing);
+    Err(Error::user(match (field.as_str(), missing) {
+        ("", _) => error,
+        (field, Some(_)) => format!("{field}: is missing"),
+        (field, None) => format!("{field}: {error}"),
+    }))
 }
 
-/// The path of the part without which the error would be another, or none.
+/// The path of the part without which the error would be another; of a field that is `missing`, where it should be. None
+/// where that cannot be told.
 ///
 /// A deserializer that keeps track of the path would be as large as all the rest of podrun's parsing, for the sake of
 /// errors alone.
-fn culprit<T: serde::de::DeserializeOwned>(value: &mut Value, error: &str) -> String {
+fn culprit<T: serde::de::DeserializeOwned>(value: &mut Value, error: &str, missing: Option<&str>) -> String {
     /// More parts than this at one level are not tried one by one: a hostile file has millions.
     const MOST_PARTS: usize = 512;
+    let same_error = |value: &Value| T::deserialize(value).err().is_some_and(|e| e.to_string() == error);
     let (mut pointer, mut path) = (String::new(), String::new());
     loop {
+        if let Some(field) = missing.filter(|field| is_wanted(value, &pointer, field, same_error)) {
+            return below(&path, field);
+        }
         let parts: Vec<String> = match value.pointer(&pointer) {
             Some(Value::Object(map)) => map.keys().cloned().collect(),
             Some(Value::Array(list)) => (0..list.len()).map(|index| index.to_string()).collect(),
-            _ => return path,
+            _ => Vec::new(),
         };
-        let other_error = |rest: &Value| T::deserialize(rest).err().is_none_or(|e| e.to_string() != error);
         let mut tried = parts.iter().take(MOST_PARTS);
-        let Some(part) = tried.find(|part| without(value, &pointer, part, other_error)) else { return path };
-        let in_list = matches!(value.pointer(&pointer), Some(Value::Array(_)));
-        path = match (in_list, path.is_empty()) {
-            (true, _) => format!("{path}[{part}]"),
-            (false, true) => part.clone(),
-            (false, false) => format!("{path}.{part}"),
+        let Some(part) = tried.find(|part| is_to_blame(value, &pointer, part, same_error)) else {
+            // Whatever holds a missing field is not wrong itself.
+            return if missing.is_some() { String::new() } else { path };
         };
+        let in_list = matches!(value.pointer(&pointer), Some(Value::Array(_)));
+        path = if in_list { format!("{path}[{part}]") } else { below(&path, part) };
         pointer = format!("{pointer}/{}", part.replace('~', "~0").replace('/', "~1"));
     }
 }
 
-/// Shows `look` the value without one part, and puts the part back.
-fn without<R>(value: &mut Value, pointer: &str, part: &str, look: impl FnOnce(&Value) -> R) -> R {
-    let index = part.parse::<usize>().unwrap_or(usize::MAX);
-    let taken = match value.pointer_mut(pointer) {
-        Some(Value::Object(map)) => map.remove(part),
-        Some(Value::Array(list)) if index < list.len() => Some(list.remove(index)),
-        _ => None,
-    };
-    let seen = look(value);
-    match (value.pointer_mut(pointer), taken) {
-        (Some(Value::Object(map)), Some(taken)) => drop(map.insert(part.to_owned(), taken)),
-        (Some(Value::Array(list)), Some(taken)) => list.insert(index, taken),
-        _ => {}
+fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// Whether an object is looked into for a field that it has not got. The value is left as it was.
+fn is_wanted(value: &mut Value, pointer: &str, field: &str, same_error: impl FnOnce(&Value) -> bool) -> bool {
+    match value.pointer_mut(pointer) {
+        Some(Value::Object(map)) if !map.contains_key(field) => {
+            drop(map.insert(field.to_owned(), Value::Null))
+        }
+        _ => return false,
     }
-    seen
+    let wanted = !same_error(value);
+    if let Some(Value::Object(map)) = value.pointer_mut(pointer) {
+        map.remove(field);
+    }
+    wanted
+}
+
+/// Whether an error is that of a part: it is gone without a part of an object, and there with the elements of a list up
+/// to that one (a later one may have the same). The value is left as it was.
+fn is_to_blame(
+    value: &mut Value,
+    pointer: &str,
+    part: &str,
+    same_error: impl FnOnce(&Value) -> bool,
+) -> bool {
+    let index = part.parse::<usize>().unwrap_or(usize::MAX);
+    match value.pointer_mut(pointer) {
+        Some(Value::Object(map)) => {
+            let Some(taken) = map.remove(part) else { return false };
+            let blamed = !same_error(value);
+            if let Some(Value::Object(map)) = value.pointer_mut(pointer) {
+                map.insert(part.to_owned(), taken);
+            }
+            blamed
+        }
+        Some(Value::Array(list)) if index < list.len() => {
+            let mut taken = list.split_off(index + 1);
+            let blamed = same_error(value);
+            if let Some(Value::Array(list)) = value.pointer_mut(pointer) {
+                list.append(&mut taken);
+            }
+            blamed
+        }
+        _ => false,
+    }
 }
 
 impl Config {
@@ -200,8 +246,9 @@ fn written(mut spec: Value, seccomp: Option<&str>) -> Result<String> {
 /// # Errors
 /// As [`load`].
 pub fn parse(text: String) -> Result<Config> {
-    let peek: Peek<'_> = serde_json::from_str(&text).context(|| "malformed JSON")?;
-    let raw = peek.linux.and_then(|linux| linux.seccomp);
+    let peek: Peek<'_> = serde_json::from_str(&text).map_err(|error| misshapen(&text, error))?;
+    // A list stays, for the check to find it.
+    let raw = peek.linux.and_then(|linux| linux.seccomp).filter(|raw| !raw.get().starts_with('['));
     let seccomp = raw.map(|raw| raw.get().to_owned()).filter(|raw| raw != "null");
     let mut value: Value = match raw {
         None => serde_json::from_str(&text),
@@ -213,17 +260,29 @@ pub fn parse(text: String) -> Result<Config> {
         }
     }
     .context(|| "malformed JSON")?;
+    shape::check(&value)?;
     bounds::check(&value)?;
     support::check(&value)?;
+    untyped::check_devices(&value)?;
     drop_unknown_capabilities(&mut value, "process.capabilities");
     let attributes = Attributes::of_config(&value)?;
     Attributes::strip(&mut value);
     if let Some(process) = value.get_mut("process") {
         default_user(process);
     }
+    let version = value.get("ociVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some(resources) = value.pointer_mut("/linux/resources") {
+        untyped::settle_pids(resources, &version);
+    }
     let spec: Spec = typed(value)?;
     check_spec(&spec)?;
     Ok(Config { spec, attributes, seccomp, text })
+}
+
+/// Why a text is no config.json, by the field where that is a list in the place of an object.
+fn misshapen(text: &str, error: serde_json::Error) -> Error {
+    let shape = serde_json::from_str(text).map_or(Ok(()), |value| shape::check(&value));
+    shape.err().unwrap_or_else(|| Error::user("malformed JSON").because(error))
 }
 
 /// A process without a user is root's, as with every runtime.
@@ -255,7 +314,7 @@ fn drop_unknown_capabilities(value: &mut Value, field: &str) {
 /// What the types alone do not say.
 fn check_spec(spec: &Spec) -> Result<()> {
     let version = spec.version();
-    if !version.starts_with("1.") {
+    if version::minor(version).is_none() {
         return Err(Error::user(format!("ociVersion: {version:?} is not supported"))
             .hint("podrun knows the runtime spec 1.0 to 1.3"));
     }
@@ -349,6 +408,25 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_is_read_as_its_writer_writes() {
+        use std::io::Write;
+        use std::os::fd::AsRawFd;
+        let (read, write) = std::io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", read.as_raw_fd());
+        let text = std::thread::scope(|scope| {
+            let mut write = write;
+            scope.spawn(move || {
+                for part in ["{", "}"] {
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    write.write_all(part.as_bytes()).unwrap();
+                }
+            });
+            read_bounded(Path::new(&path))
+        });
+        assert_eq!(text.unwrap(), "{}");
+    }
+
+    #[test]
     fn errors_name_the_field_or_the_line() {
         assert!(
             error("{\n  \"ociVersion\": }").contains("line 2 column"),
@@ -358,8 +436,35 @@ mod tests {
         assert!(error(&SMALL.replace("\"mount\"}", "\"moon\"}")).contains("linux.namespaces[0].type"));
         assert!(error(&SMALL.replace("[\"sh\"]", "[]")).contains("process.args"));
         assert!(error(&SMALL.replace("\"cwd\": \"/\"", "\"cwd\": \"tmp\"")).contains("process.cwd"));
-        assert!(error(&SMALL.replace("1.0.2", "2.0.0")).contains("ociVersion"));
+        for version in ["2.0.0", "1.", "1.x"] {
+            assert!(error(&SMALL.replace("1.0.2", version)).contains("ociVersion"), "{version}");
+        }
         assert!(error(&SMALL.replace("{\"path\": \"rootfs\"}", "{\"path\": 7}")).contains("root.path"));
         assert!(error(&"[".repeat(100_000)).contains("malformed"));
+    }
+
+    #[test]
+    fn a_missing_field_is_named_and_no_other() {
+        for (with, without, field) in [
+            (r#""cwd": "/", "#, "", "process.cwd"),
+            (r#""type": "mount""#, "", "linux.namespaces[0].type"),
+            (
+                r#""linux": {"#,
+                r#""mounts": [{"source": "a"}, {"source": "b"}], "linux": {"#,
+                "mounts[0].destination",
+            ),
+            (
+                r#""linux": {"#,
+                r#""linux": {"devices": [{"path": "/dev/p", "type": "p"}, {"path": "/dev/x"}], "#,
+                "linux.devices[1].type",
+            ),
+            (r#""args""#, r#""rlimits": [{"soft": 1, "hard": 1}], "args""#, "process.rlimits[0].type"),
+        ] {
+            let said = error(&SMALL.replace(with, without));
+            assert_eq!(said, format!("{field}: is missing"));
+        }
+        let said =
+            parse_process(r#"{"args": ["sh"], "user": {"uid": 0, "gid": 0}}"#).unwrap_err().to_string();
+        assert_eq!(said, "cwd: is missing");
     }
 }

@@ -32,10 +32,13 @@ pub mod relay;
 pub mod request;
 pub mod run;
 pub mod sandbox;
+pub mod shape;
 pub mod signal;
 mod stand_in;
 pub mod start;
 pub mod support;
+pub mod untyped;
+pub mod version;
 
 pub use create::{begin, create};
 pub use delete::{delete, remove};

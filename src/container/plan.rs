@@ -274,10 +274,17 @@ pub fn keyring(id: &ContainerId, own: bool) -> Option<CString> {
 }
 
 fn own_name(field: &str, name: Option<&str>, namespaces: &Namespaces) -> Result<Option<String>> {
+    /// `__NEW_UTS_LEN` of linux/utsname.h.
+    const LONGEST: usize = 64;
     match name.filter(|name| !name.is_empty()) {
         Some(_) if !namespaces.has_own(libc::CLONE_NEWUTS) => {
             Err(Error::user(format!("{field}: the container shares the host's uts namespace"))
                 .hint("add {\"type\": \"uts\"} to linux.namespaces"))
+        }
+        Some(name) if name.contains('\0') => Err(Error::user(format!("{field}: holds a NUL byte"))),
+        Some(name) if name.len() > LONGEST => {
+            let text = format!("{field}: the kernel takes {LONGEST} bytes, and these are {}", name.len());
+            Err(Error::user(text).hint("give a shorter name"))
         }
         name => Ok(name.map(ToOwned::to_owned)),
     }

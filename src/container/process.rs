@@ -5,6 +5,7 @@ use super::attributes::Attributes;
 use super::init::caps::{CapabilitySets, Held};
 use super::mappings::Mappings;
 use crate::error::{Context, Error, Result};
+use crate::report;
 use crate::seccomp::Filter;
 use oci_spec::runtime::{PosixRlimitType, Process, User};
 use std::collections::HashMap;
@@ -178,6 +179,12 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
     let terminal = surroundings.terminal.map(|socket| Terminal { socket, size });
     check_preserved(surroundings.preserved_fds)?;
     check_identity(user)?;
+    if user.username().as_ref().is_some_and(|name| !name.is_empty()) {
+        report::warn(&format!(
+            "process.user.username is Windows' own and is ignored: the user is number {}",
+            user.uid()
+        ));
+    }
     let env = process.env().as_deref().unwrap_or_default();
     if let Some(index) = env.iter().position(|pair| pair.find('=').is_none_or(|at| at == 0)) {
         return Err(Error::user(format!(
@@ -238,14 +245,22 @@ fn oom_score_adj(process: &Process) -> Result<Option<i32>> {
     }
 }
 
-/// The largest number is nobody's: to setresuid(2) it means that the id stays as it is, which is root's.
+/// Numbers that the kernel would take for something else.
 fn check_identity(user: &User) -> Result<()> {
+    // The largest is nobody's: to setresuid(2) it means that the id stays as it is, which is root's.
     let groups = user.additional_gids().as_deref().unwrap_or_default();
     let ids = [("uid", user.uid()), ("gid", user.gid())].into_iter();
     let mut ids = ids.chain(groups.iter().map(|gid| ("additionalGids", *gid)));
-    match ids.find(|(_, id)| *id == u32::MAX) {
-        Some((field, id)) => Err(Error::user(format!("process.user.{field}: {id} is no id"))),
-        None => Ok(()),
+    if let Some((field, id)) = ids.find(|(_, id)| *id == u32::MAX) {
+        return Err(Error::user(format!("process.user.{field}: {id} is no id")));
+    }
+    // umask(2) would take the lower bits alone.
+    match user.umask() {
+        Some(umask @ 0o1000..) => {
+            Err(Error::user(format!("process.user.umask: {umask} is above {}, octal 777", 0o777))
+                .hint("JSON has no octal numbers: octal 22 is 18"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -350,6 +365,13 @@ mod tests {
             let error = planned(&format!(r#"{{"user": {user}, "cwd": "/", "args": ["x"]}}"#)).unwrap_err();
             assert!(error.to_string().ends_with("4294967295 is no id"), "{error}");
         }
+        let umask = |umask: u32| {
+            planned(&format!(
+                r#"{{"user": {{"uid": 1, "gid": 2, "umask": {umask}}}, "cwd": "/", "args": ["x"]}}"#
+            ))
+        };
+        assert!(umask(0o1000).unwrap_err().to_string().starts_with("process.user.umask: 512 is above 511"));
+        assert_eq!(umask(0o777).unwrap().umask, Some(0o777));
         for (extra, field) in table {
             let error = planned(&base.replace("EXTRA", extra)).unwrap_err().to_string();
             assert!(error.starts_with(field), "{error}");

@@ -1,6 +1,7 @@
 //! Making a container a member of a pod: its spec is changed before it is planned, so that the rest of the code knows
 //! nothing of pods.
 
+use super::mounts::options::words;
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::sandbox::{Sandbox, VolumeMount};
 use crate::report;
@@ -105,9 +106,8 @@ fn mounts(spec: &mut Spec, sandbox: &Sandbox, volumes: &[VolumeMount]) -> Result
     let mut mounts = spec.mounts().clone().unwrap_or_default();
     let shm = Path::new("/dev/shm");
     let binds = |mount: &Mount| {
-        let options = mount.options().as_deref().unwrap_or_default();
-        mount.typ().as_deref() == Some("bind")
-            || options.iter().any(|option| option == "bind" || option == "rbind")
+        let mut words = words(mount.options().as_deref().unwrap_or_default());
+        mount.typ().as_deref() == Some("bind") || words.any(|word| word == "bind" || word == "rbind")
     };
     let own_shm = mounts.iter().any(|mount| mount.destination() == shm && binds(mount));
     if !own_shm {

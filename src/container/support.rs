@@ -15,6 +15,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("windows", ""),
     ("solaris", ""),
     ("zos", ""),
+    ("freebsd", ""),
 ];
 
 /// As [`UNSUPPORTED`], below `process`.
@@ -105,6 +106,7 @@ mod tests {
     fn refusals_name_the_property() {
         let table = [
             (json!({"vm": {"hypervisor": {"path": "/x"}}}), "vm"),
+            (json!({"freebsd": {"jail": {"host": "new"}}}), "freebsd"),
             (json!({"process": {"commandLine": "p"}}), "process.commandLine"),
         ];
         for (config, field) in table {

@@ -68,12 +68,27 @@ impl CapabilitySets {
                 missing.join(", ")
             ));
         }
-        // The kernel refuses more effective than permitted and more ambient than permitted and inheritable.
-        sets.effective.retain(|capability| sets.permitted.contains(capability));
-        sets.ambient.retain(|capability| {
-            sets.permitted.contains(capability) && sets.inheritable.contains(capability)
-        });
+        sets.narrow();
         Ok(sets)
+    }
+
+    /// The kernel refuses more effective than permitted and more ambient than permitted and inheritable. Here, too, the
+    /// runtime spec wants a warning and no error.
+    fn narrow(&mut self) {
+        let held: CapsHashSet = self.permitted.intersection(&self.inheritable).copied().collect();
+        let mut dropped = Vec::new();
+        for (set, within, why) in [
+            (&mut self.effective, &self.permitted, "effective, but not permitted"),
+            (&mut self.ambient, &held, "ambient, but not permitted and inheritable"),
+        ] {
+            let outside = set.difference(within).map(|capability| format!("{capability} ({why})"));
+            dropped.extend(outside);
+            set.retain(|capability| within.contains(capability));
+        }
+        dropped.sort_unstable();
+        if !dropped.is_empty() {
+            report::warn(&format!("process.capabilities: these cannot be granted: {}", dropped.join(", ")));
+        }
     }
 
     /// Adds capabilities to bounding, permitted and effective, as `exec --cap` does; never to the inheritable ones, which
@@ -140,9 +155,16 @@ mod tests {
     fn sets_stay_within_one_another() {
         let json = r#"{"bounding": ["CAP_CHOWN"], "permitted": [], "effective": ["CAP_CHOWN"], "ambient": ["CAP_CHOWN"]}"#;
         let wanted: LinuxCapabilities = serde_json::from_str(json).unwrap();
-        let sets = CapabilitySets::plan(Some(&wanted), Held::Ours).unwrap();
+        let (sets, warnings) = report::collect(|| CapabilitySets::plan(Some(&wanted), Held::All).unwrap());
         assert!(sets.effective.is_empty());
         assert!(sets.ambient.is_empty());
+        let want = "process.capabilities: these cannot be granted: CAP_CHOWN (ambient, but not permitted and \
+                    inheritable), CAP_CHOWN (effective, but not permitted)";
+        assert_eq!(warnings, [want]);
+        let json = r#"{"permitted": ["CAP_CHOWN"], "inheritable": ["CAP_CHOWN"], "effective": ["CAP_CHOWN"], "ambient": ["CAP_CHOWN"]}"#;
+        let wanted: LinuxCapabilities = serde_json::from_str(json).unwrap();
+        let (sets, warnings) = report::collect(|| CapabilitySets::plan(Some(&wanted), Held::All).unwrap());
+        assert_eq!((sets.effective.len(), sets.ambient.len(), warnings.len()), (1, 1, 0));
         assert_eq!(CapabilitySets::plan(None, Held::Ours).unwrap(), CapabilitySets::default());
     }
 

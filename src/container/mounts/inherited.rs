@@ -43,9 +43,8 @@ pub fn plan(spec: &Spec, namespaces: &Namespaces) -> Result<Option<OwnedFd>> {
         return refuse(&format!("linux.rootfsPropagation: {word:?}"));
     }
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
-        let mut words = mount.options().iter().flatten();
-        let of_propagation = |word: &&String| options::propagation(word).is_ok() && !is_private(word);
-        if let Some(word) = words.find(of_propagation) {
+        let mut words = options::words(mount.options().as_deref().unwrap_or_default());
+        if let Some(word) = words.find(|word| options::propagation(word).is_ok() && !is_private(word)) {
             return refuse(&format!("mounts[{index}]: {word:?}"));
         }
     }

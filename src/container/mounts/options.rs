@@ -28,14 +28,24 @@ enum Effect {
     IdMap(Depth),
     /// Something that podrun does besides mounting.
     Extra(fn(&mut Extras)),
+    /// A parameter of these file systems, which means nothing to others.
+    Parameter(&'static [&'static str]),
     /// What the kernel does anyway.
     Nothing,
 }
 
-use Effect::{Bind, Clear, Extra, IdMap, Nothing, Propagation, Set, Superblock};
+use Effect::{Bind, Clear, Extra, IdMap, Nothing, Parameter, Propagation, Set, Superblock};
+
+/// Where access control lists can be switched on and off. All others have them or have not: with mount(2), and so with
+/// runc, `acl` is a flag that they overlook (`MS_POSIXACL`), but fsconfig(2) refuses it.
+const WITH_ACL: &[&str] = &[
+    "bcachefs", "btrfs", "ceph", "cifs", "erofs", "ext2", "ext3", "ext4", "f2fs", "gfs2", "nfs", "nfs4",
+    "ntfs3", "ocfs2", "orangefs", "reiserfs", "smb3",
+];
 
 /// Every option that means something to podrun itself; on new file systems others are the file system's own.
 const TABLE: &[(&str, Effect)] = &[
+    ("acl", Parameter(WITH_ACL)),
     ("async", Superblock),
     ("atime", Clear(libc::MS_NOATIME)),
     ("bind", Bind(Depth::One)),
@@ -53,6 +63,7 @@ const TABLE: &[(&str, Effect)] = &[
     // The complaints of a mount made by fsopen(2) go to whoever makes it and not to the kernel's log.
     ("loud", Nothing),
     ("mand", Superblock),
+    ("noacl", Parameter(WITH_ACL)),
     ("noatime", Set(libc::MS_NOATIME)),
     ("nodev", Set(libc::MS_NODEV)),
     ("nodiratime", Set(libc::MS_NODIRATIME)),
@@ -244,23 +255,33 @@ pub struct Options {
     pub extras: Extras,
 }
 
+/// The single options: with mount(2) a string could hold several, for the kernel splits at commas. One that has a comma of
+/// its own quotes or escapes it, or is a label of SELinux.
+pub fn words(options: &[String]) -> impl Iterator<Item = &str> {
+    options.iter().flat_map(|option| {
+        let single = option.contains(['"', '\\']) || option.contains("context=");
+        let (one, several) = if single { (Some(option.as_str()), "") } else { (None, option.as_str()) };
+        one.into_iter().chain(several.split(',')).filter(|word| !word.is_empty())
+    })
+}
+
 /// Reads the options of one mount; a later one wins over an earlier one.
 ///
 /// # Errors
 /// For an option that is not supported, and for those that exclude one another.
 pub fn parse(options: &[String]) -> Result<Options> {
     let mut parsed = Options::default();
-    for option in options {
+    for option in words(options) {
         // Maps as crun writes them, which the runtime spec has not got.
         if option.starts_with("idmap=") || option.starts_with("ridmap=") {
             return Err(Error::user(format!("option {option:?} is not supported")));
         }
-        if let Some((_, set, clear)) = RECURSIVE.iter().find(|(name, ..)| name == option) {
+        if let Some((_, set, clear)) = RECURSIVE.iter().find(|(name, ..)| *name == option) {
             recursive(&mut parsed.recursive, *set, *clear);
             continue;
         }
         let flags = &mut parsed.flags;
-        match TABLE.iter().find(|(name, _)| name == option).map(|(_, effect)| *effect) {
+        match TABLE.iter().find(|(name, _)| *name == option).map(|(_, effect)| *effect) {
             Some(Set(flag)) => (flags.set, flags.clear) = (flags.set | flag, flags.clear & !flag),
             Some(Clear(flag)) => (flags.set, flags.clear) = (flags.set & !flag, flags.clear | flag),
             Some(Bind(depth)) => parsed.bind = Some(depth),
@@ -269,10 +290,10 @@ pub fn parse(options: &[String]) -> Result<Options> {
             Some(Extra(set)) => set(&mut parsed.extras),
             Some(Superblock) => {
                 flags.superblock = true;
-                parsed.parameters.push(option.clone());
+                parsed.parameters.push(option.to_owned());
             }
             Some(Nothing) => {}
-            None => parsed.parameters.push(option.clone()),
+            Some(Parameter(_)) | None => parsed.parameters.push(option.to_owned()),
         }
     }
     let extras = &parsed.extras;
@@ -284,7 +305,14 @@ pub fn parse(options: &[String]) -> Result<Options> {
 
 /// Whether an option is a flag of the file system, which means nothing to a bind mount, and nothing more.
 pub fn is_superblock_flag(option: &str) -> bool {
-    TABLE.iter().any(|(name, effect)| *name == option && matches!(effect, Superblock))
+    TABLE.iter().any(|(name, effect)| *name == option && matches!(effect, Superblock | Parameter(_)))
+}
+
+/// Whether a parameter is one that file systems of another type have, and to this one means nothing.
+pub fn is_of_others(option: &str, fstype: &str) -> bool {
+    TABLE
+        .iter()
+        .any(|(name, effect)| *name == option && matches!(effect, Parameter(of) if !of.contains(&fstype)))
 }
 
 /// The kernel wants the whole access-time field cleared before one value of it is set.
@@ -329,6 +357,24 @@ mod tests {
         assert_eq!(bind.recursive.set, ATTR_RDONLY);
         assert_eq!(bind.flags.of_bind(), MountAttr::default());
         assert_eq!(bind.propagation, [(libc::MS_PRIVATE, Depth::Recursive)]);
+    }
+
+    #[test]
+    fn a_string_may_hold_several() {
+        let tmpfs = options(&["size=1m,mode=700", "", "ro,,noexec"]).unwrap();
+        assert_eq!(tmpfs.parameters, ["size=1m", "mode=700"]);
+        assert_eq!(tmpfs.flags.of_new().set, ATTR_RDONLY | ATTR_NOEXEC);
+        for one in [r#"context="u:r:t:s0:c1,c2""#, "context=u:r:t:s0:c1,c2", r"lowerdir=/a\,b:/c"] {
+            assert_eq!(options(&[one]).unwrap().parameters, [one]);
+        }
+    }
+
+    #[test]
+    fn access_control_lists_are_the_concern_of_some_file_systems() {
+        assert_eq!(options(&["acl", "noacl"]).unwrap().parameters, ["acl", "noacl"]);
+        assert!(is_of_others("acl", "tmpfs") && is_of_others("noacl", ""));
+        assert!(!is_of_others("acl", "ext4") && !is_of_others("size=1m", "tmpfs"));
+        assert!(is_superblock_flag("acl"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::report;
 use crate::sys::mount::Depth;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount};
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -157,8 +158,25 @@ impl Places<'_> {
     /// What an absolute path means in the container, if it leads into the root file system on the host.
     fn inside(self, path: &Path) -> Option<PathBuf> {
         let below = if self.root == Path::new("/") { None } else { path.strip_prefix(self.root).ok() };
-        below.map(|below| Path::new("/").join(below))
+        below.filter(|below| !leads_out(below)).map(|below| Path::new("/").join(below))
     }
+}
+
+/// Whether `..` of a relative path, as the text says, lead above where it begins.
+fn leads_out(path: &Path) -> bool {
+    let mut depth = 0u32;
+    path.components().any(|component| match component {
+        Component::Normal(_) => {
+            depth += 1;
+            false
+        }
+        Component::ParentDir if depth == 0 => true,
+        Component::ParentDir => {
+            depth -= 1;
+            false
+        }
+        _ => false,
+    })
 }
 
 /// Plans one mount of the spec.
@@ -174,6 +192,7 @@ pub fn mount(places: Places<'_>, mount: &Mount) -> Result<MountPlan> {
     check_proc(&destination)?;
     let mut options = options::parse(mount.options().as_deref().unwrap_or_default())?;
     let fstype = mount.typ().as_deref().unwrap_or_default();
+    options.parameters.retain(|parameter| !options::is_of_others(parameter, fstype));
     let is_bind = options.bind.is_some() || fstype == "bind";
     let kind = if options.extras.remount {
         MountKind::Remount
@@ -308,7 +327,7 @@ fn new(kind: &str, mount: &Mount) -> Result<MountKind> {
 /// The devices that every container has (config-linux.md, "Default Devices"), then those of the spec, which win.
 ///
 /// # Errors
-/// For a device without a path, of type `u` nowhere known, or with numbers out of range.
+/// For a device without a path, of type `u` nowhere known, or with numbers out of range, and for two at one path.
 pub fn devices(extra: &[LinuxDevice]) -> Result<Vec<Device>> {
     const DEFAULT: [(&str, (u32, u32)); 6] = [
         ("/dev/null", (1, 3)),
@@ -319,15 +338,30 @@ pub fn devices(extra: &[LinuxDevice]) -> Result<Vec<Device>> {
         ("/dev/urandom", (1, 9)),
     ];
     let mut devices = Vec::with_capacity(DEFAULT.len() + extra.len());
+    let mut places: HashMap<PathBuf, (usize, Device)> = HashMap::with_capacity(extra.len());
     for (index, device) in extra.iter().enumerate() {
-        let device = self::device(device).context(|| format!("linux.devices[{index}]"))?;
+        let title = || format!("linux.devices[{index}]");
+        let device = self::device(device).context(title)?;
         // Always a link to the one of the container's own devpts; clients that hand over all of the host's name it.
-        if device.path != Path::new("/dev/ptmx") {
-            devices.push(device);
+        if device.path == Path::new("/dev/ptmx") {
+            continue;
+        }
+        match places.get(&device.path) {
+            None => {
+                places.insert(device.path.clone(), (index, device.clone()));
+                devices.push(device);
+            }
+            // As clients have it that hand over all of the host's beside some by name.
+            Some((_, earlier)) if (earlier.kind, earlier.number) == (device.kind, device.number) => {}
+            Some((earlier, _)) => {
+                let text = format!("{:?} is another device in linux.devices[{earlier}]", device.path);
+                let error = Error::user(text).hint("leave one of them out, or give it another path");
+                return Err(error).context(title);
+            }
         }
     }
     for (path, number) in DEFAULT {
-        if !devices.iter().any(|device| device.path == Path::new(path)) {
+        if !places.contains_key(Path::new(path)) {
             devices.push(Device {
                 path: path.into(),
                 kind: libc::S_IFCHR,
@@ -409,6 +443,32 @@ mod tests {
     }
 
     #[test]
+    fn of_two_devices_at_one_path_the_first_counts_if_they_are_the_same() {
+        let planned = |second: serde_json::Value| {
+            let first =
+                serde_json::json!({"path": "/dev/x", "type": "c", "major": 1, "minor": 3, "fileMode": 384});
+            let ptmx = serde_json::json!({"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2});
+            let all = serde_json::json!([ptmx, first, second]);
+            devices(&serde_json::from_value::<Vec<LinuxDevice>>(all).unwrap())
+        };
+        for same in ["c", "u"] {
+            let second =
+                serde_json::json!({"path": "/dev/../dev/x", "type": same, "major": 1, "minor": 3, "uid": 7});
+            let devices = planned(second).unwrap();
+            assert_eq!((devices.len(), devices[0].mode, devices[0].uid), (7, 0o600, 0), "{same}");
+        }
+        for (kind, major, minor) in [("b", 1, 3), ("c", 2, 3), ("c", 1, 5)] {
+            let second = serde_json::json!({"path": "/dev/x", "type": kind, "major": major, "minor": minor});
+            let error = planned(second).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "linux.devices[2]: \"/dev/x\" is another device in linux.devices[1]"
+            );
+            assert!(error.remedy().is_some());
+        }
+    }
+
+    #[test]
     fn a_missing_bind_source_is_named() {
         let mount: Mount =
             serde_json::from_str(r#"{"destination": "/d", "source": "/no/such", "options": ["bind"]}"#)
@@ -416,6 +476,21 @@ mod tests {
         let places = Places { bundle: Path::new("/"), root: Path::new("/r") };
         let error = super::mount(places, &mount).unwrap_err();
         assert!(error.to_string().starts_with("\"/no/such\" does not exist"), "{error}");
+    }
+
+    #[test]
+    fn sources_that_lead_out_of_the_root_are_the_hosts() {
+        let places = Places { bundle: Path::new("/"), root: Path::new("/usr") };
+        for (given, want) in [
+            ("usr/../etc", c"/usr/../etc"),
+            ("/usr/../etc", c"/usr/../etc"),
+            ("/usr/bin/../../etc", c"/usr/bin/../../etc"),
+        ] {
+            let mount = serde_json::json!({"destination": "/d", "source": given, "options": ["bind"]});
+            let kind = super::mount(places, &serde_json::from_value(mount).unwrap()).unwrap().kind;
+            let MountKind::Bind { source } = kind else { panic!("{kind:?}") };
+            assert_eq!(source.as_c_str(), want);
+        }
     }
 
     #[test]

@@ -101,14 +101,21 @@ impl UpdateArgs {
     pub fn run(&self, globals: &Globals) -> Result<i32> {
         let schemata = [&self.limits.l3_cache_schema, &self.limits.mem_bw_schema];
         let schemata: Vec<String> = schemata.into_iter().flatten().cloned().collect();
-        container::update(&globals.host()?, &self.id, &self.limits()?, &schemata)?;
+        let host = globals.host()?;
+        let version = || {
+            let record = container::record::load(&host, &self.id);
+            let title = || format!("cannot update container {:?}", self.id.as_str());
+            record.map(|(_, record)| record.oci_version).context(title)
+        };
+        container::update(&host, &self.id, &self.limits(version)?, &schemata)?;
         Ok(0)
     }
 
-    fn limits(&self) -> Result<LinuxResources> {
+    /// The limits; `version` is of the runtime spec that the container's config is written for.
+    fn limits(&self, version: impl FnOnce() -> Result<String>) -> Result<LinuxResources> {
         match &self.resources {
             None => self.limits.resources(),
-            Some(path) if self.limits == Limits::default() => read(path),
+            Some(path) if self.limits == Limits::default() => read(path, version),
             Some(_) => {
                 Err(Error::new(Kind::Usage, "limits are given both by --resources and by other flags")
                     .hint("put them all into the file"))
@@ -117,7 +124,7 @@ impl UpdateArgs {
     }
 }
 
-fn read(path: &Path) -> Result<LinuxResources> {
+fn read(path: &Path, version: impl FnOnce() -> Result<String>) -> Result<LinuxResources> {
     let mut text = String::new();
     let taken = if path == Path::new("-") {
         std::io::stdin().lock().take(LARGEST_BYTES + 1).read_to_string(&mut text)
@@ -129,12 +136,12 @@ fn read(path: &Path) -> Result<LinuxResources> {
         return Err(Error::user(format!("cannot read the resources from {path:?}: they exceed 1 MiB")));
     }
     let title = || format!("cannot understand the resources in {path:?}");
-    // First from the text: only then does an error know the line.
-    let resources: LinuxResources = serde_json::from_str(&text).context(title)?;
-    let given: Value = serde_json::from_str(&text).context(title)?;
-    let corrected = names::corrected(&given);
-    container::support::check_resources(corrected.as_ref().unwrap_or(&given)).context(title)?;
-    corrected.map_or(Ok(resources), |value| serde_json::from_value(value).context(title))
+    let value: Value = serde_json::from_str(&text).context(title)?;
+    let mut value = names::corrected(&value).unwrap_or(value);
+    container::shape::check_resources(&value).context(title)?;
+    container::support::check_resources(&value).context(title)?;
+    container::untyped::settle_pids(&mut value, &version()?);
+    container::config::typed(value).context(title)
 }
 
 /// One line; an empty one would change nothing.
@@ -259,6 +266,6 @@ mod tests {
         }
         let limits = Limits { pids_limit: Some(1), ..Limits::default() };
         let both = UpdateArgs { resources: Some("/dev/null".into()), limits, id: "c1".parse().unwrap() };
-        assert_eq!(both.limits().unwrap_err().kind(), Kind::Usage);
+        assert_eq!(both.limits(|| Ok(String::new())).unwrap_err().kind(), Kind::Usage);
     }
 }
