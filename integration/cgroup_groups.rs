@@ -11,6 +11,8 @@ pub fn cases() -> Vec<Case> {
     vec![
         case!(populated_group_is_refused_and_stays),
         case!(frozen_group_is_refused_and_stays),
+        case!(group_below_a_frozen_one_is_refused),
+        case!(processes_of_others_below_survive_the_container),
         case!(empty_group_is_taken),
         case!(groups_above_and_beside_stay),
         case!(hostile_paths_are_refused),
@@ -114,6 +116,46 @@ fn frozen_group_is_refused_and_stays(t: &Test) {
     assert_eq!(cgroups::read_limit(&group, file), frozen);
     std::fs::write(group.join(file), thawed).expect("to thaw");
     std::fs::remove_dir(&group).expect("it is as it was");
+}
+
+fn group_below_a_frozen_one_is_refused(t: &Test) {
+    let podrun = t.podrun();
+    let above = corner("podrun/ice");
+    let group = made("freezer", &above);
+    let (file, frozen, thawed) = if cgroups::is_v1("freezer") {
+        ("freezer.state", "FROZEN", "THAWED")
+    } else {
+        ("cgroup.freeze", "1", "0")
+    };
+    std::fs::write(group.join(file), frozen).expect("to freeze");
+    let bundle = sleeping(t, &format!("{above}/below"));
+    podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&["a group above it is frozen", "thaw"]);
+    assert_eq!(podrun.status("c"), None);
+    assert!(!group.join("below").exists());
+    std::fs::write(group.join(file), thawed).expect("to thaw");
+    remove_up_to_the_corner(&above);
+}
+
+/// Whoever was put into a group below a container's is not the container's, whose processes have ended with their PID
+/// namespace.
+fn processes_of_others_below_survive_the_container(t: &Test) {
+    let podrun = t.podrun();
+    let path = corner("podrun/outer");
+    podrun.up(&sleeping(t, &path), "outer");
+    let below = made("pids", &format!("{path}/other"));
+    let child = sleeper();
+    let pid = i32::try_from(child.id()).expect("a pid");
+    std::fs::write(below.join("cgroup.procs"), pid.to_string()).expect("to enter");
+    let init = nix::unistd::Pid::from_raw(podrun.pid("outer"));
+    nix::sys::signal::kill(init, nix::sys::signal::Signal::SIGKILL).expect("it runs");
+    podrun.wait_status("outer", "stopped");
+    let out = podrun.run(&["delete", "outer"]).ok();
+    assert!(out.stderr.contains(&path) && out.stderr.contains("not the container's"), "{}", out.stderr);
+    assert_eq!(podrun.status("outer"), None);
+    assert!(proc::lives(pid));
+    assert_eq!(cgroups::directory_of(pid, "pids"), below);
+    end(child);
+    remove_up_to_the_corner(&format!("{path}/other"));
 }
 
 fn empty_group_is_taken(t: &Test) {

@@ -48,6 +48,10 @@ impl Cgroup {
     fn create_in(&self, group: &Group, made: &mut Made) -> Result<()> {
         if !group.make(&group.dir, made)? {
             group.refuse_in_use()?;
+        } else if group.is_frozen()? {
+            return Err(Error::user("a group above it is frozen, and so would be all that is in it").hint(
+                "thaw that group (freezer.state, cgroup.freeze), or choose another linux.cgroupsPath",
+            ));
         }
         if group.is_v2() {
             let only_limiting = self.unified().is_some() && self.groups.len() > 1;

@@ -12,6 +12,7 @@ use crate::state::atomic;
 use crate::state::lock::DirectoryLock;
 use crate::state::process::ProcessRef;
 use crate::sys::{pidfd, tree};
+use oci_spec::runtime::LinuxNamespaceType;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -147,7 +148,7 @@ pub fn destroy(host: &Host, record: &Record) -> Result<()> {
     let mut errors = Vec::new();
     match wait_for_maker(record, &directory) {
         Ok(()) => {
-            errors.extend(end_processes(record));
+            errors.extend(end_processes(record, &directory));
             errors.extend(record.rdt.as_ref().and_then(|rdt| rdt.remove().err()));
         }
         Err(error) => errors.push(error),
@@ -179,8 +180,8 @@ fn poststop_hooks(directory: &Path) -> Hooks {
     })
 }
 
-/// Removes the cgroup when nobody is in it any more.
-fn end_processes(record: &Record) -> Vec<Error> {
+/// Removes the cgroup when nobody of the container's is in it any more.
+fn end_processes(record: &Record, directory: &Path) -> Vec<Error> {
     let init = match record.init.as_ref().map(ProcessRef::open).transpose() {
         Ok(init) => init.flatten(),
         Err(error) => return vec![error],
@@ -188,12 +189,30 @@ fn end_processes(record: &Record) -> Vec<Error> {
     match &record.cgroup {
         // Most often the container has ended, and its groups are empty: then there is nobody to look for.
         Some(cgroup) if init.is_none() && cgroup.remove_empty() => Vec::new(),
+        // The kernel ends all of a PID namespace with its init: who is there has put itself, or another container, into
+        // a group of this one's.
+        Some(cgroup) if init.is_none() && record.init.is_some() && had_own_pids(directory) => {
+            if let Err(error) = cgroup.remove() {
+                report::warn(&format!("{error}; it stays, since these are not the container's"));
+            }
+            Vec::new()
+        }
         cgroup => {
             let mut errors: Vec<Error> = kill_all(init, cgroup.as_ref()).err().into_iter().collect();
             errors.extend(cgroup.as_ref().and_then(|cgroup| cgroup.remove().err()));
             errors
         }
     }
+}
+
+/// Whether the container had a PID namespace of its own. One whose config is lost is taken to have had none.
+fn had_own_pids(directory: &Path) -> bool {
+    let Ok(config) = config::load(directory) else { return false };
+    let namespaces = config.spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    namespaces.into_iter().flatten().any(|namespace| {
+        let path = namespace.path().as_deref().filter(|path| !path.as_os_str().is_empty());
+        namespace.typ() == LinuxNamespaceType::Pid && path.is_none()
+    })
 }
 
 fn remove_scratch(scratch: &Path) -> Result<()> {
