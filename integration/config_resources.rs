@@ -236,6 +236,9 @@ fn cgroup_manager_disabled_makes_no_group(t: &Test) {
     podrun.create(&bundle, "c");
     let own = cgroups::directory_of(i32::try_from(std::process::id()).unwrap(), "pids");
     assert_eq!(cgroups::directory_of(podrun.pid("c"), "pids"), own);
+    podrun.run(&["kill", "--all", "c", "USR1"]).refused(&["no cgroup", "--all"]);
+    podrun.run(&["kill", "--all", "c", "KILL"]).ok().quietly();
+    podrun.wait_status("c", "stopped");
     podrun.remove("c");
     let limited = limited(t, &json!({"pids": {"limit": 5}}));
     podrun.run(&["create", "--bundle", limited.text(), "c"]).refused(&["--cgroup-manager", "resources"]);

@@ -12,6 +12,7 @@ pub fn cases() -> Vec<Case> {
         case!(pause_needs_a_running_container),
         case!(update_changes_limits_by_flags),
         case!(update_reads_resources_from_stdin_and_file),
+        case!(created_container_can_be_paused_and_told_to_end),
         case!(update_refuses_what_is_wrong),
         case!(unsupported_commands_say_so),
     ]
@@ -38,6 +39,29 @@ fn count(t: &Test) -> u64 {
 fn counts(t: &Test) {
     let before = count(t);
     eventually("it counts", || (count(t) > before).then_some(()));
+}
+
+fn created_container_can_be_paused_and_told_to_end(t: &Test) {
+    let podrun = t.podrun();
+    let bundle = t.bundle().args(&["/bin/probe", "sleep", "300"]);
+    podrun.create(&bundle, "c");
+    podrun.run(&["pause", "c"]).ok().quietly();
+    assert_eq!(podrun.status("c").as_deref(), Some("paused"));
+    podrun.run(&["start", "c"]).refused(&["paused", "podrun resume c"]);
+    let exec = podrun.run(&["exec", "c", "/bin/probe", "exit", "0"]);
+    assert!(exec.code() == 255 && exec.stderr.contains("paused"), "{exec:?}");
+    podrun.run(&["delete", "c"]).refused(&["paused"]);
+    podrun.run(&["resume", "c"]).ok().quietly();
+    assert_eq!(podrun.status("c").as_deref(), Some("created"));
+    podrun.run(&["start", "c"]).ok().quietly();
+    podrun.remove("c");
+    // As the first process of a PID namespace it would not see what it has no handler for.
+    for signal in ["TERM", "INT", "HUP", "QUIT"] {
+        podrun.create(&bundle, "c");
+        podrun.run(&["kill", "c", signal]).ok().quietly();
+        podrun.wait_status("c", "stopped");
+        podrun.run(&["delete", "c"]).ok().quietly();
+    }
 }
 
 fn pause_freezes_and_resume_thaws(t: &Test) {

@@ -23,6 +23,11 @@ pub fn kill(host: &Host, id: &ContainerId, signal: i32, all: bool) -> Result<()>
         // Init may be dead while others of a shared PID namespace are not; clients call this then.
         return cgroup.signal_all(signal).context(title);
     }
+    if all && signal != libc::SIGKILL {
+        return Err(Error::user("it has no cgroup to find all of its processes in")
+            .hint("leave --all out: the signal goes to its init then"))
+        .context(title);
+    }
     // Asked before the signal, for afterwards nobody may be there to tell.
     let alone = match (&record.init, signal) {
         (Some(init), libc::SIGKILL) => process::leads_pid_namespace(init.pid).context(title)?,

@@ -137,6 +137,21 @@ pub fn reset_signals() -> io::Result<()> {
     Ok(nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&empty), None)?)
 }
 
+/// Ends the process with exit code 128+n on each of these signals, which the first process of a PID namespace would not
+/// see otherwise (pid_namespaces(7)). execve(2) makes them the default again.
+pub fn end_on(signals: &[nix::sys::signal::Signal]) -> nix::Result<()> {
+    extern "C" fn end(signal: libc::c_int) {
+        exit_now(128 + signal);
+    }
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
+    let action = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
+    for signal in signals {
+        // SAFETY: the handler calls _exit(2) alone, which is async-signal-safe (signal-safety(7)).
+        unsafe { sigaction(*signal, &action) }?;
+    }
+    Ok(())
+}
+
 /// prlimit(2) of a process, 0 for our own, by number, because the runtime spec's names include some that libc has not
 /// got.
 pub fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> io::Result<()> {

@@ -25,11 +25,15 @@ use crate::sync::link::InitEnd;
 use crate::sync::message::{Failure, FromInit, ToInit};
 use crate::sys::{keyring, ns, process};
 use hooks::InitHooks;
+use nix::sys::signal::Signal;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// What ps calls the process until it has become its program.
 pub const NAME: &CStr = c"podrun:init";
+
+/// What ends a process that has no handler for it, and that people and programs send to end one.
+const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
 /// All that init needs, owned.
 #[derive(Debug)]
@@ -185,6 +189,10 @@ impl Init {
     fn prepare(&mut self) -> Result<()> {
         process::set_name(NAME).context(|| "cannot name the process")?;
         die_with_command()?;
+        if self.plan.fifo.is_some() {
+            // A container that is never started can be told to end like one that was.
+            process::end_on(&ENDING).context(|| "cannot set signal handlers")?;
+        }
         for (title, step) in STEPS {
             step(self).context(|| *title)?;
         }
