@@ -18,6 +18,7 @@ pub fn cases() -> Vec<Case> {
         case!(only_procfs_goes_over_proc),
         case!(very_many_mounts_are_made),
         case!(slave_root_sees_what_the_host_mounts),
+        case!(propagation_of_a_mount_wins_over_that_of_the_root),
         case!(no_pivot_shows_no_bare_proc),
         case!(no_pivot_leaks_no_mount_to_the_host),
         case!(no_pivot_refuses_private),
@@ -257,6 +258,26 @@ fn slave_root_sees_what_the_host_mounts(t: &Test) {
         let out = with_shared_mounts(t, "exec \"$@\"", &["run", "--bundle", bundle.text(), "c"]);
         let have = facts::strings(&facts::mount(&out.ok().json(), "/")["propagation"]).join(" ");
         assert!(have.contains(wanted) && !have.contains(unwanted), "{word}: {have}");
+    }
+}
+
+fn propagation_of_a_mount_wins_over_that_of_the_root(t: &Test) {
+    let source = path_text(&t.directory("source"));
+    for (root, own, shared, slave) in [
+        ("rprivate", Some("rshared"), true, false),
+        ("rslave", Some("rshared"), true, true),
+        ("rshared", Some("rprivate"), false, false),
+        ("rshared", None, true, false),
+        ("rslave", None, false, true),
+        ("rprivate", None, false, false),
+    ] {
+        let options: Vec<&str> = ["rbind"].into_iter().chain(own).collect();
+        let bundle =
+            t.bundle().mount("bind", &source, "/data", &options).set("/linux/rootfsPropagation", json!(root));
+        let out = with_shared_mounts(t, "exec \"$@\"", &["run", "--bundle", bundle.text(), "c"]);
+        let have = facts::strings(&facts::mount(&out.ok().json(), "/data")["propagation"]).join(" ");
+        let found = (have.contains("shared:"), have.contains("master:"));
+        assert_eq!(found, (shared, slave), "{own:?} in a root that is {root}: {have:?}");
     }
 }
 

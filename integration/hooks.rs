@@ -434,10 +434,16 @@ fn hook_is_killed_with_its_group_at_its_timeout(t: &Test) {
         assert!(began.elapsed() >= Duration::from_secs(1), "{stage}: {:?}", began.elapsed());
         gone(t, &podrun, "c");
     }
-    // One that is in time is none the worse for it.
-    let mut hook = shell("sleep 0.1");
-    hook["timeout"] = json!(20);
-    podrun.run_bundle(&with_hook(t.shell("true"), "prestart", hook), "c").ok().quietly();
+    // One that is in time is none the worse for it, nor for more seconds than clocks can count.
+    for stage in STAGES {
+        for timeout in [20, i64::MAX] {
+            let mut hook = shell("sleep 0.1");
+            hook["timeout"] = json!(timeout);
+            let bundle = with_hook(t.shell("sleep 0.3"), stage, hook.clone());
+            let twice = bundle.push(&format!("/hooks/{stage}"), hook);
+            podrun.run_bundle(&twice, "c").ok().quietly();
+        }
+    }
 }
 
 fn what_a_hook_leaves_behind_is_not_waited_for(t: &Test) {

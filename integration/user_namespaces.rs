@@ -17,6 +17,7 @@ pub fn cases() -> Vec<Case> {
         case!(nothing_is_above_a_root_that_is_mounted_over),
         case!(mounts_do_not_reach_the_host),
         case!(devices_have_their_owners_and_modes),
+        case!(queues_belong_to_its_root),
         case!(terminal_belongs_to_the_user),
         case!(pipes_can_be_opened_again),
         case!(unmapped_ids_are_named),
@@ -153,6 +154,12 @@ fn sources_that_its_root_could_not_reach_are_mounted(t: &Test) {
         .mount("bind", &path_text(&closed.join("single")), "/single", &["bind"]);
     std::fs::set_permissions(closed.join("a"), PermissionsExt::from_mode(0o711)).expect("a mode");
     assert_eq!(t.podrun().run_bundle(&bundle, "c").ok().stdout, "insideonefile\n");
+}
+
+fn queues_belong_to_its_root(t: &Test) {
+    let script = "stat -c %u:%g /dev/mqueue && chmod 1700 /dev/mqueue && stat -c %a /dev/mqueue";
+    let owner = t.podrun().run_bundle(&mapped(t.shell(script)), "c").ok().stdout;
+    assert_eq!(owner, "0:0\n1700\n");
 }
 
 /// As with runc, whose init makes its mounts from within: what the host has mounted read-only stays so, whatever

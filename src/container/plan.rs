@@ -154,13 +154,15 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         RootSource::Overlay(overlay) => overlay.scratch.join(scratch::ROOT),
     };
     let places = Places { bundle, root: &path };
-    let mounts = plan_mounts(places, spec, &namespaces, cgroup.as_ref(), hierarchies.as_ref())?;
+    let mut mounts = plan_mounts(places, spec, &namespaces, cgroup.as_ref(), hierarchies.as_ref())?;
+    let propagation = root_propagation(linux, request.no_pivot)?;
+    mounts::spread(propagation, &mut mounts);
     let uid = process.user().uid();
     let uid = mappings.as_ref().map_or(Some(uid), |mappings| mappings.outside_uid(uid));
     let root = RootPlan {
         overlay: None, // made once the container is on record
         read_only: root.readonly().unwrap_or(false),
-        propagation: root_propagation(linux, request.no_pivot)?,
+        propagation,
         inherited: inherited::plan(spec, &namespaces)?,
         no_pivot: request.no_pivot,
         mounts,

@@ -115,6 +115,8 @@ pub fn enter(root: &Root, plan: &RootPlan) -> Result<()> {
             .context(|| "cannot make the root file system read-only")?;
     }
     if let Some((kind, depth)) = plan.propagation {
+        // What is mounted below has its own by now (`plan::spread`).
+        let depth = if kind == libc::MS_UNBINDABLE { depth } else { Depth::One };
         propagate(&new, kind, depth).context(|| "cannot set linux.rootfsPropagation")?;
     }
     plan.inherited.as_ref().map_or(Ok(()), inherited::return_to)?;

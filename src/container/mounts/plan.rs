@@ -46,6 +46,20 @@ pub struct RootPlan {
     pub opened: Option<Opened>,
 }
 
+/// Gives the mounts that name no propagation of their own that of a recursive `linux.rootfsPropagation`: set on the root
+/// in the end, it would overrule those that do. (Unbindable waits all the same, since the mounts come first.)
+pub fn spread(propagation: Option<(u64, Depth)>, mounts: &mut [MountPlan]) {
+    let Some((kind, Depth::Recursive)) = propagation.filter(|(kind, _)| *kind != libc::MS_UNBINDABLE) else {
+        return;
+    };
+    let silent = |mount: &&mut MountPlan| {
+        mount.options.propagation.is_empty() && !matches!(mount.kind, MountKind::Remount)
+    };
+    for mount in mounts.iter_mut().filter(silent) {
+        mount.options.propagation.push((kind, Depth::Recursive));
+    }
+}
+
 /// One mount.
 #[derive(Debug)]
 pub struct MountPlan {
