@@ -688,7 +688,7 @@ fn a_rootless_bundle_runs_as_root(t: &Test) {
     config["process"]["terminal"] = json!(false);
     config["process"]["args"] = json!(["/bin/probe", "facts"]);
     let bundle = t.bundle().edit(|own| *own = config);
-    for words in [&[][..], &["--rootless", "true"], &["--rootless=auto"]] {
+    for words in [&[][..], &["--rootless"], &["--rootless=auto"], &["--rootless", "true"]] {
         let facts = podrun.with_globals(words).facts(&bundle);
         assert_eq!(facts["uid_map"], json!(["0 0 1"]), "{words:?}");
         assert_ne!(facts::namespace(&facts, "user"), proc::namespace("self", "user"));

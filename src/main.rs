@@ -2,7 +2,8 @@
 
 #![no_main] // see podrun::sys::start
 
-use podrun::cli::{self, argv::Glance, exit, log, seal};
+use podrun::cli::argv::{self, Glance};
+use podrun::cli::{self, exit, log, seal};
 use podrun::error::{Context, Error, Result};
 use podrun::supervisor::{self, spawn::SUPERVISOR};
 use podrun::sys::start;
@@ -14,7 +15,7 @@ podrun::entry!(podrun_main);
 fn podrun_main() -> i32 {
     let mut words = std::env::args_os();
     let program = words.next();
-    let words: Vec<OsString> = words.collect();
+    let words = argv::tie_rootless(words.collect());
     let supervises = program.is_some_and(|program| program == SUPERVISOR);
     let glance = if supervises { Glance::default() } else { Glance::at(&words) };
     let run = || {

@@ -10,8 +10,8 @@ impl Cgroup {
     /// that are not named stay as they are.
     ///
     /// # Errors
-    /// For a path that leads out of the group, a second colon, and for a controller that no hierarchy has. Whether a group is there, who
-    /// opens it sees.
+    /// For a path that leads out of the group, a second colon, and for a controller that no hierarchy has. Whether a group
+    /// is there, who opens it sees.
     pub fn below(&self, arguments: &[String]) -> Result<Self> {
         let mut below = self.clone();
         let mut named: Vec<&str> = Vec::new();

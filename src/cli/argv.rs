@@ -7,8 +7,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 /// The globals that take a value: their next word is not the subcommand. A test compares them with clap's.
-const VALUED_GLOBALS: [&[u8]; 7] =
-    [b"root", b"data-root", b"log", b"log-format", b"log-level", b"cgroup-manager", b"rootless"];
+const VALUED_GLOBALS: [&[u8]; 6] =
+    [b"root", b"data-root", b"log", b"log-format", b"log-level", b"cgroup-manager"];
 
 /// What must be known before, or although, the command line cannot be parsed.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -74,6 +74,25 @@ fn split_value(flag: &[u8]) -> (&[u8], Option<&[u8]>) {
         Some(at) => (&flag[..at], Some(&flag[at + 1..])),
         None => (flag, None),
     }
+}
+
+/// Ties the value of `--rootless` to it: runc's flag takes it as the next word, and podrun's may go without.
+pub fn tie_rootless(mut words: Vec<OsString>) -> Vec<OsString> {
+    let mut index = 0;
+    while let Some(flag) = words.get(index).and_then(|word| word.as_bytes().strip_prefix(b"-")) {
+        let (name, inline) = split_value(flag.strip_prefix(b"-").unwrap_or(flag));
+        let value = words.get(index + 1).filter(|_| inline.is_none());
+        match (name, value.and_then(|value| value.to_str())) {
+            (b"rootless", Some(value @ ("true" | "false" | "auto"))) => {
+                words[index] = format!("--rootless={value}").into();
+                words.remove(index + 1);
+                break;
+            }
+            (name, _) if inline.is_none() && VALUED_GLOBALS.contains(&name) => index += 2,
+            _ => index += 1,
+        }
+    }
+    words
 }
 
 /// Gives known long flags that were written with one dash (`-no-subreaper`, as Go programs may) their second one.
@@ -146,7 +165,7 @@ impl Flag {
 
 /// Whether the argument's value may be a word of its own.
 fn wants_value(arg: &clap::Arg) -> bool {
-    arg.get_action().takes_values()
+    arg.get_action().takes_values() && !arg.is_require_equals_set()
 }
 
 #[cfg(test)]
@@ -166,7 +185,7 @@ mod tests {
         assert_eq!(shim.command, "create");
         assert_eq!(shim.log.as_deref(), Some("/b/log.json".as_ref()));
         assert!(shim.log_json && shim.enters_container());
-        let pod = Glance::at(&words("--root=a -log=b --rootless auto pod create shop"));
+        let pod = Glance::at(&words("--root=a -log=b --rootless pod create shop"));
         assert_eq!((pod.command.as_bytes(), pod.subcommand.as_bytes()), (&b"pod"[..], &b"create"[..]));
         assert_eq!(pod.log.as_deref(), Some("b".as_ref()));
         assert!(!pod.enters_container());
@@ -206,7 +225,6 @@ mod tests {
                 "-root /r -log=/l restore -no-subreaper --bundle B id",
                 "--root /r --log=/l restore --no-subreaper --bundle B id",
             ),
-            ("-rootless false list -quiet", "--rootless false list --quiet"),
             ("create -bundle B -pid-file=/p id", "create --bundle B --pid-file=/p id"),
             ("create -b B -no-pivot id", "create -b B --no-pivot id"),
             ("create --bundle -no-pivot id", "create --bundle -no-pivot id"),

@@ -87,7 +87,8 @@ pub struct Globals {
     #[arg(long, value_name = "MANAGER", default_value = "cgroupfs")]
     pub cgroup_manager: Manager,
     /// Accepted for callers of other runtimes; podrun finds out by itself
-    #[arg(long, value_name = "BOOL", default_value = "auto", value_parser = ["true", "false", "auto"])]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value = "auto", value_parser = ["true", "false", "auto"])]
     pub rootless: String,
 }
 
