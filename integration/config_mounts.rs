@@ -7,6 +7,7 @@ use std::path::Path;
 
 pub fn cases() -> Vec<Case> {
     vec![
+        case!(overlay_of_many_layers_is_mounted),
         case!(root_is_the_bundles_directory),
         case!(root_may_be_absolute_or_a_link),
         case!(read_only_root_takes_no_file),
@@ -36,6 +37,32 @@ pub fn cases() -> Vec<Case> {
         case!(root_on_a_shared_mount_does_not_leak_mounts),
         case!(unknown_mount_option_is_refused),
     ]
+}
+
+/// Their paths together are longer than fsconfig(2) takes a value, and since Linux 6.8 it takes them one by one.
+fn overlay_of_many_layers_is_mounted(t: &Test) {
+    let layers: Vec<String> = (0..20)
+        .map(|number| {
+            let layer = t.directory(&format!("a-layer-of-many-{number}"));
+            std::fs::write(layer.join(number.to_string()), "").expect("a file");
+            path_text(&layer)
+        })
+        .collect();
+    let release = nix::sys::utsname::uname().expect("uname").release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next(), numbers.next());
+    let bundle = t.shell("ls /data | wc -l").mount(
+        "overlay",
+        "overlay",
+        "/data",
+        &[&format!("lowerdir={}", layers.join(":"))],
+    );
+    let out = t.podrun().run_bundle(&bundle, "c");
+    if version >= (Some(6), Some(8)) {
+        assert_eq!(out.ok().stdout, "20\n");
+    } else {
+        out.refused(&["overlay", "255 bytes"]);
+    }
 }
 
 /// A bundle whose probe looks at paths.

@@ -7,6 +7,9 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+/// Bytes of a value that fsconfig(2) takes; mount(2) took a page for all of them together.
+const LONGEST_VALUE: usize = 255;
+
 /// A detached mount of a new file system, with the parameters and, as far as `flags` say, the attributes that the options
 /// name.
 ///
@@ -33,7 +36,17 @@ pub fn new_fs(fstype: &CStr, source: Option<&CStr>, parameters: &[String], flags
             if parameters.is_empty() { String::new() } else { format!(" with {:?}", parameters.join(",")) };
         complain(context, error, &format!("cannot make a {name} file system{with}"))
     });
-    made.map_err(|error| owner_hint(&name, error, ""))
+    made.map_err(|error| owner_hint(&name, error, length_hint(parameters)))
+}
+
+fn length_hint(parameters: &[String]) -> &'static str {
+    let is_long =
+        |parameter: &String| parameter.split_once('=').is_some_and(|(_, value)| value.len() > LONGEST_VALUE);
+    if parameters.iter().any(is_long) {
+        "the value of an option may be 255 bytes long; before Linux 6.8 that goes for all layers of an overlay together"
+    } else {
+        ""
+    }
 }
 
 /// Tells of file systems that show a namespace, and that only root of that namespace's user namespace may mount; of
@@ -72,6 +85,14 @@ fn set_parameters(context: &FsContext, parameters: &[String]) -> io::Result<()> 
         let text = |text: &str| CString::new(text).map_err(io::Error::other);
         match parameter.split_once('=') {
             None => context.set_flag(&text(parameter)?)?,
+            // The layers of an overlay one by one, as Linux 6.8 takes them. An escaped or a doubled colon divides others.
+            Some(("lowerdir", layers))
+                if layers.len() > LONGEST_VALUE && !layers.contains(['\\']) && !layers.contains("::") =>
+            {
+                for layer in layers.split(':') {
+                    context.set_string(c"lowerdir+", &text(layer)?)?;
+                }
+            }
             Some((key, value)) => context.set_string(&text(key)?, &text(value)?)?,
         }
     }
