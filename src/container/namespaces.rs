@@ -2,7 +2,7 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::{fs, ns, process};
-use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, LinuxTimeOffset};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxTimeOffset};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -80,13 +80,13 @@ pub fn flag(kind: LinuxNamespaceType) -> Option<libc::c_int> {
 }
 
 impl Namespaces {
-    /// Decides for the entries of `linux.namespaces`, opening those given by path; `offsets` are `linux.timeOffsets`.
+    /// Decides for the entries of `linux.namespaces`, opening those given by path, and for `linux.timeOffsets`.
     ///
     /// # Errors
     /// When a path is missing or is no namespace of its type, and for offsets that cannot be.
-    pub fn plan(entries: &[LinuxNamespace], offsets: &HashMap<String, LinuxTimeOffset>) -> Result<Self> {
+    pub fn plan(linux: &Linux) -> Result<Self> {
         let mut plan = Self::default();
-        for (index, entry) in entries.iter().enumerate() {
+        for (index, entry) in linux.namespaces().iter().flatten().enumerate() {
             let field = || format!("linux.namespaces[{index}] ({})", entry.typ());
             let Some(flag) = flag(entry.typ()) else {
                 return Err(Error::user("is not supported")).context(field);
@@ -109,7 +109,9 @@ impl Namespaces {
                 }
             }
         }
-        plan.plan_offsets(offsets)?;
+        if let Some(offsets) = linux.time_offsets() {
+            plan.plan_offsets(offsets)?;
+        }
         if plan.has_own(libc::CLONE_NEWUSER) {
             plan.late |= plan.clone_flags & libc::CLONE_NEWIPC;
             plan.clone_flags &= !libc::CLONE_NEWIPC;

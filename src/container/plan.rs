@@ -25,7 +25,7 @@ use crate::sync::link::InitEnd;
 use crate::sys::clone::single_threaded;
 use crate::sys::mount::{ATTR_RDONLY, Depth};
 use crate::sys::socket;
-use oci_spec::runtime::{Linux, LinuxResources, Mount, Spec};
+use oci_spec::runtime::{Linux, LinuxResources, Mount, Process, Spec};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -138,8 +138,7 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
     let (Some(linux), Some(process), Some(root)) = (spec.linux(), spec.process(), spec.root()) else {
         return Err(Error::user("linux, process or root is missing")); // config::load has checked
     };
-    let offsets = linux.time_offsets().clone().unwrap_or_default();
-    let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default(), &offsets)?;
+    let namespaces = Namespaces::plan(linux)?;
     let mappings = mappings(linux, &namespaces)?;
     let mut resources = linux.resources().clone().unwrap_or_default();
     // No list of devices means the default ones and no others, as with every runtime.
@@ -154,11 +153,10 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         RootSource::Overlay(overlay) => overlay.scratch.join(scratch::ROOT),
     };
     let places = Places { bundle, root: &path };
-    let mut mounts = plan_mounts(places, spec, &namespaces, cgroup.as_ref(), hierarchies.as_ref())?;
     let propagation = root_propagation(linux, request.no_pivot)?;
-    mounts::spread(propagation, &mut mounts);
-    let uid = process.user().uid();
-    let uid = mappings.as_ref().map_or(Some(uid), |mappings| mappings.outside_uid(uid));
+    let mounts = plan_mounts(places, spec, &namespaces, cgroup.as_ref(), hierarchies.as_ref())?;
+    let mounts = mounts::spread(propagation, mounts);
+    let cgroup_owner = cgroup_owner(process, mappings.as_ref(), &namespaces, cgroup.as_ref(), &mounts);
     let root = RootPlan {
         overlay: None, // made once the container is on record
         read_only: root.readonly().unwrap_or(false),
@@ -189,7 +187,7 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
             linux.net_devices().as_ref().unwrap_or(&HashMap::new()),
             namespaces.has_own(libc::CLONE_NEWNET),
         )?,
-        cgroup_owner: uid.filter(|uid| *uid != 0 && is_delegated(&namespaces, cgroup.as_ref(), &root.mounts)),
+        cgroup_owner,
         cgroup,
         resources,
         rdt: linux.intel_rdt().as_ref().map(|rdt| RdtPlan::of(rdt, request.id.as_str())).transpose()?,
@@ -366,15 +364,24 @@ fn plan_mounts(
     Ok(plans)
 }
 
-/// Whether the container's user is to manage its group: where it sees nothing but that, and may write there. The runtime
-/// specification wants it on v2 alone, which is made for it.
-fn is_delegated(namespaces: &Namespaces, cgroup: Option<&Cgroup>, mounts: &[mounts::MountPlan]) -> bool {
+/// The uid outside of who is to manage the container's group beside root: its user, where that sees nothing but the group,
+/// and may write there. The runtime specification wants it on v2 alone, which is made for it.
+fn cgroup_owner(
+    process: &Process,
+    mappings: Option<&Mappings>,
+    namespaces: &Namespaces,
+    cgroup: Option<&Cgroup>,
+    mounts: &[mounts::MountPlan],
+) -> Option<u32> {
     let writable = |mount: &mounts::MountPlan| {
         matches!(mount.kind, MountKind::Cgroup(_)) && mount.options.flags.of_new().set & ATTR_RDONLY == 0
     };
-    namespaces.has_own(libc::CLONE_NEWCGROUP)
+    let is_delegated = namespaces.has_own(libc::CLONE_NEWCGROUP)
         && cgroup.is_some_and(|cgroup| cgroup.mode() == Mode::V2)
-        && mounts.iter().any(writable)
+        && mounts.iter().any(writable);
+    let uid = process.user().uid();
+    let uid = mappings.map_or(Some(uid), |mappings| mappings.outside_uid(uid));
+    uid.filter(|uid| *uid != 0 && is_delegated)
 }
 
 /// What the container sees of each hierarchy: its own group as the root.

@@ -48,9 +48,9 @@ pub struct RootPlan {
 
 /// Gives the mounts that name no propagation of their own that of a recursive `linux.rootfsPropagation`: set on the root
 /// in the end, it would overrule those that do. (Unbindable waits all the same, since the mounts come first.)
-pub fn spread(propagation: Option<(u64, Depth)>, mounts: &mut [MountPlan]) {
+pub fn spread(propagation: Option<(u64, Depth)>, mut mounts: Vec<MountPlan>) -> Vec<MountPlan> {
     let Some((kind, Depth::Recursive)) = propagation.filter(|(kind, _)| *kind != libc::MS_UNBINDABLE) else {
-        return;
+        return mounts;
     };
     let silent = |mount: &&mut MountPlan| {
         mount.options.propagation.is_empty() && !matches!(mount.kind, MountKind::Remount)
@@ -58,6 +58,7 @@ pub fn spread(propagation: Option<(u64, Depth)>, mounts: &mut [MountPlan]) {
     for mount in mounts.iter_mut().filter(silent) {
         mount.options.propagation.push((kind, Depth::Recursive));
     }
+    mounts
 }
 
 /// One mount.
