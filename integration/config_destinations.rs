@@ -21,7 +21,9 @@ pub fn cases() -> Vec<Case> {
         case!(propagation_of_a_mount_wins_over_that_of_the_root),
         case!(no_pivot_shows_no_bare_proc),
         case!(no_pivot_leaks_no_mount_to_the_host),
-        case!(no_pivot_refuses_private),
+        case!(a_chroot_does_not_show_the_host),
+        case!(sources_in_the_root_are_known_by_any_name),
+        case!(propagation_that_is_not_safe_is_refused),
         case!(read_only_root_keeps_its_other_flags),
         case!(mount_point_that_a_read_only_root_has_not_got_is_named),
     ]
@@ -306,7 +308,60 @@ fn no_pivot_leaks_no_mount_to_the_host(t: &Test) {
     assert!(Path::new("/proc/self").exists());
 }
 
-fn no_pivot_refuses_private(t: &Test) {
+/// The root of podrun's mount namespace is another than podrun's own root then, and must not be the container's way out.
+fn a_chroot_does_not_show_the_host(t: &Test) {
+    let jail = path_text(&t.directory("jail"));
+    std::fs::write(t.path("outside"), "").expect("a file");
+    // All of the host at another place, with /proc, /sys and the rest.
+    let script = format!("mount --rbind / '{jail}' && exec chroot '{jail}' \"$@\"");
+    let bundle = t.bundle().args(&["/bin/probe", "sleep", "300"]).with_file("/mark", "inside", 0o644);
+    let within = |words: &[&str]| {
+        t.podrun()
+            .cmd(words)
+            .under(["unshare", "-m", "--propagation", "private", "sh", "-c", &script, "sh"])
+            .run()
+    };
+    within(&["run", "--detach", "--bundle", bundle.text(), "c"]).ok();
+    let outside = path_text(&t.path("outside"));
+    let paths = ["--path", "/mark", "--path", "/work", "--path", &outside];
+    let facts = t.podrun().run(&[&["exec", "c", "/bin/probe", "facts"][..], &paths].concat()).ok().json();
+    assert_eq!(facts["paths"]["/mark"]["read"], "ok", "{}", facts["paths"]);
+    assert_eq!(facts["paths"][&outside]["error"], "ENOENT", "{}", facts["paths"]);
+    let tops = facts["mounts"].as_array().expect("mounts").iter().filter(|mount| mount["target"] == "/");
+    assert_eq!(tops.count(), 1, "{}", facts["mounts"]);
+    t.podrun().remove("c");
+    let no_pivot = ["run", "--no-pivot", "--bundle", bundle.text(), "n"];
+    within(&no_pivot).refused(&["not the root of its mount namespace", "chroot"]);
+}
+
+/// An image's link is followed in the image, whatever the way to the root is called.
+fn sources_in_the_root_are_known_by_any_name(t: &Test) {
+    let secret = t.directory("secret");
+    std::fs::write(secret.join("file"), "the host's").expect("a file");
+    let bundle = t.shell("cat /shown/file || echo none");
+    symlink(&secret, bundle.rootfs("/data")).expect("a link");
+    symlink(bundle.directory(), t.path("link")).expect("a link");
+    let name = bundle.directory().file_name().expect("a name").to_str().expect("UTF-8").to_owned();
+    for source in
+        ["rootfs/data".to_owned(), path_text(&t.path("link/rootfs/data")), format!("../{name}/rootfs/data")]
+    {
+        let config = bundle.config();
+        let shown = json!({"destination": "/shown", "type": "bind", "source": source, "options": ["bind"]});
+        std::fs::write(bundle.directory().join("config.json"), {
+            let mut config = config.clone();
+            config["mounts"].as_array_mut().expect("mounts").push(shown);
+            config.to_string()
+        })
+        .expect("a config");
+        let out = t.podrun().run_bundle(&bundle, "c");
+        assert!(!out.stdout.contains("the host's"), "{source}: {out:?}");
+        std::fs::write(bundle.directory().join("config.json"), config.to_string()).expect("a config");
+    }
+}
+
+fn propagation_that_is_not_safe_is_refused(t: &Test) {
+    let host = t.bundle().set("/root/path", json!("/")).set("/linux/rootfsPropagation", json!("rshared"));
+    t.podrun().run_bundle(&host, "c").refused(&["rootfsPropagation", "host's root"]);
     for word in ["private", "rprivate"] {
         let bundle = t.bundle().set("/linux/rootfsPropagation", json!(word));
         let out = t.podrun().run(&["run", "--no-pivot", "--bundle", bundle.text(), "c"]);

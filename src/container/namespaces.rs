@@ -104,6 +104,14 @@ impl Namespaces {
                         libc::CLONE_NEWTIME => plan.time = Some(Time::Join(fd)),
                         // Nor need this one be joined, and its root is not the container's to replace.
                         libc::CLONE_NEWNS if is_own(&fd, "mnt").context(field)? => {}
+                        // Where nobody may look at PID 1, this one was not opened by its path either.
+                        libc::CLONE_NEWNS if is_of(&fd, "1", "mnt").unwrap_or(false) => {
+                            return Err(Error::user(
+                                "is that of PID 1, whose root the container's would replace",
+                            )
+                            .hint("leave the path out, or the mount namespace"))
+                            .context(field);
+                        }
                         _ => plan.join.push((fd, flag)),
                     }
                 }
@@ -200,7 +208,11 @@ fn open(path: &Path, flag: libc::c_int) -> Result<OwnedFd> {
 
 /// Whether a namespace file is of the namespace that we are in.
 fn is_own(fd: &OwnedFd, name: &str) -> Result<bool> {
-    let path = format!("/proc/self/ns/{name}");
+    is_of(fd, "self", name)
+}
+
+fn is_of(fd: &OwnedFd, process: &str, name: &str) -> Result<bool> {
+    let path = format!("/proc/{process}/ns/{name}");
     let own = nix::sys::stat::stat(path.as_str()).context(|| format!("cannot stat {path}"))?;
     let theirs = nix::sys::stat::fstat(fd).context(|| "cannot stat it")?;
     Ok((own.st_dev, own.st_ino) == (theirs.st_dev, theirs.st_ino))

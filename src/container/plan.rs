@@ -153,7 +153,7 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
         RootSource::Overlay(overlay) => overlay.scratch.join(scratch::ROOT),
     };
     let places = Places { bundle, root: &path };
-    let propagation = root_propagation(linux, request.no_pivot)?;
+    let propagation = root_propagation(linux, &namespaces, &path, request.no_pivot)?;
     let mounts = plan_mounts(places, spec, &namespaces, cgroup.as_ref(), hierarchies.as_ref())?;
     let mounts = mounts::spread(propagation, mounts);
     let cgroup_owner = cgroup_owner(process, mappings.as_ref(), &namespaces, cgroup.as_ref(), &mounts);
@@ -197,11 +197,27 @@ pub fn plan(host: &Host, request: &mut CreateRequest, bundle: &Path, config: &Co
     })
 }
 
-fn root_propagation(linux: &Linux, no_pivot: bool) -> Result<Option<(u64, Depth)>> {
+fn root_propagation(
+    linux: &Linux,
+    namespaces: &Namespaces,
+    path: &Path,
+    no_pivot: bool,
+) -> Result<Option<(u64, Depth)>> {
+    // The host's mounts stay below the root then, locked in such a namespace.
+    if no_pivot && namespaces.has_own(libc::CLONE_NEWUSER) {
+        return Err(Error::user("linux.namespaces: a user namespace is not safe without pivot_root")
+            .hint("leave --no-pivot out"));
+    }
     let Some(word) = linux.rootfs_propagation().as_deref().filter(|word| !word.is_empty()) else {
         return Ok(None);
     };
     let (kind, depth) = propagation(word)?;
+    if kind == libc::MS_SHARED && path == Path::new("/") {
+        return Err(Error::user(format!(
+            "linux.rootfsPropagation: {word:?} is not safe with the host's root"
+        ))
+        .hint("what is mounted for the container would be mounted on the host: use slave"));
+    }
     if no_pivot && kind == libc::MS_PRIVATE {
         // The host's mounts stay below the root then, and what the host unmounts must go there, too.
         return Err(Error::user(format!("linux.rootfsPropagation: {word:?} is not safe without pivot_root"))

@@ -64,16 +64,25 @@ pub fn open_existing(path: &Path, flags: i32) -> io::Result<OwnedFd> {
     Ok(nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())?)
 }
 
-/// The mount that `path` lies on, and its inode there: what names a place for as long as it is mounted (statx(2), Linux
-/// 5.8). An empty path means `dir` itself.
-pub fn place(dir: BorrowedFd<'_>, path: &CStr) -> io::Result<(u64, u64)> {
+/// What names a place for as long as it is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    mount: u64,
+    // Of one mount, subvolumes of btrfs have devices of their own, and the same inode as the root.
+    device: (u32, u32),
+    inode: u64,
+}
+
+/// Where `path` is (statx(2), Linux 5.8). An empty path means `dir` itself.
+pub fn place(dir: BorrowedFd<'_>, path: &CStr) -> io::Result<Place> {
     let flags = libc::AT_EMPTY_PATH | libc::AT_NO_AUTOMOUNT | libc::AT_SYMLINK_NOFOLLOW;
     let wanted = libc::STATX_MNT_ID | libc::STATX_INO;
     // SAFETY: statx is plain integers, for which all zeroes is a valid value.
     let mut found: libc::statx = unsafe { std::mem::zeroed() };
     // SAFETY: path and found live until the call returns; dir is borrowed for its length.
     check(unsafe { libc::statx(dir.as_raw_fd(), path.as_ptr(), flags, wanted, &raw mut found) }.into())?;
-    Ok((found.stx_mnt_id, found.stx_ino))
+    let device = (found.stx_dev_major, found.stx_dev_minor);
+    Ok(Place { mount: found.stx_mnt_id, device, inode: found.stx_ino })
 }
 
 /// Writes a whole value into an existing file of /proc, /sys or a cgroup, in one write, as the kernel wants.

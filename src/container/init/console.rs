@@ -49,7 +49,11 @@ pub fn make(init: &mut Init) -> Result<()> {
 fn bind_console(root: &super::super::mounts::root::Root, slave: &OwnedFd) -> Result<()> {
     let title = || "cannot bind the terminal to /dev/console";
     let dev = root.find(Path::new("/dev"), Resolve::InRoot).context(title)?;
-    let target = open_in(dev.as_fd(), c"console", libc::O_PATH, 0, Resolve::NoSymlinks).context(title)?;
+    let target = match open_in(dev.as_fd(), c"console", libc::O_PATH, 0, Resolve::NoSymlinks) {
+        // The host's /dev, in which nothing is made.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        found => found.context(title)?,
+    };
     // By the host's procfs: a detached copy needs a path-like source, and the slave is one by its own mount.
     let source = mount::open_tree(slave.as_fd(), c"", Some(Depth::One)).context(title)?;
     mount::move_mount(source.as_fd(), target.as_fd()).context(title)

@@ -38,7 +38,7 @@ pub fn prepare(plan: &RootPlan) -> Result<Root> {
             || format!("cannot mount {} at {:?}", title(mount), mount.destination.display().to_string());
         let Some(made) = one(&root, mount).context(title).map_err(hint)? else { continue };
         if made.is_root {
-            root = Root::new(made.fd.try_clone().context(title)?);
+            root = root.covered_by(made.fd.try_clone().context(title)?);
         }
         if let Some(attr) = made.late {
             late.push_back((made.fd, attr, mount));
@@ -48,11 +48,12 @@ pub fn prepare(plan: &RootPlan) -> Result<Root> {
         }
     }
     let is_bound = |mount: &MountPlan| mount.is_bind() && mount.destination == Path::new("/dev");
-    if !plan.mounts.iter().any(is_bound) && !has_hosts_dev(&root)? {
+    let hosts_dev = has_hosts_dev(&root)?;
+    if !hosts_dev && !plan.mounts.iter().any(is_bound) {
         devices::make(&root, &plan.devices, &device_files)?;
         devices::make_links(&root)?;
     }
-    if plan.console {
+    if !hosts_dev && plan.console {
         devices::make_console(&root)?;
     }
     if plan.cwd != Path::new("/") {
@@ -258,7 +259,7 @@ fn remount(root: &Root, mount: &MountPlan) -> Result<Made> {
 }
 
 /// Only procfs may be at /proc, and only a few files below it be covered.
-fn check_proc(mount: &MountPlan, is_proc_over_proc: bool) -> Result<()> {
+pub(super) fn check_proc(mount: &MountPlan, is_proc_over_proc: bool) -> Result<()> {
     if is_proc_over_proc || is_proc_target(&mount.destination) {
         return Ok(());
     }
@@ -285,7 +286,7 @@ fn check_type(mount: &MountPlan, want: Target, target: BorrowedFd<'_>) -> Result
     Err(Error::user(what).hint("mount it elsewhere, or correct what is mounted"))
 }
 
-fn is_procfs(fd: BorrowedFd<'_>) -> Result<bool> {
+pub(super) fn is_procfs(fd: BorrowedFd<'_>) -> Result<bool> {
     let stat = nix::sys::statfs::fstatfs(fd).context(|| "cannot stat the file system")?;
     Ok(stat.filesystem_type() == nix::sys::statfs::PROC_SUPER_MAGIC)
 }

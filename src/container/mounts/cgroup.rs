@@ -1,10 +1,11 @@
 //! The container's view of the cgroup hierarchies.
 
+use super::apply::{check_proc, is_procfs};
 use super::file_system::{new_fs, set_attributes, set_propagation};
 use super::options::Flags;
 use super::plan::{CgroupView, MountPlan, c_path};
 use super::root::{Root, Target, open_or_make};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, ATTR_RDONLY, Depth, MountAttr};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,6 +18,12 @@ pub fn show(root: &Root, mount: &MountPlan, views: &[CgroupView]) -> Result<()> 
     // Private, whatever the host's cgroup mounts are: the views are made for this container alone.
     let attr = MountAttr { propagation: libc::MS_PRIVATE, ..mount.options.flags.of_new() };
     let target = root.target(&mount.destination, Target::Directory)?;
+    if root.is(target.as_fd()).context(|| "cannot stat the destination")? {
+        return Err(Error::user("it cannot be the root").hint("mount it at /sys/fs/cgroup"));
+    }
+    if is_procfs(target.as_fd())? {
+        check_proc(mount, false)?;
+    }
     if let [only] = views
         && only.name.is_empty()
     {

@@ -5,9 +5,11 @@ use super::opened::Opened;
 use super::plan::{RootPlan, c_path};
 use super::root::Root;
 use crate::error::{Context, Error, Result};
-use crate::sys::fs;
 use crate::sys::mount::{self, ATTR_RDONLY, Depth, MountAttr};
+use crate::sys::{fs, ns};
 use std::ffi::CStr;
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -29,7 +31,7 @@ pub fn bind_root(plan: &RootPlan) -> Result<Root> {
     if shared {
         // Mounts made in the container are to reach the host, so our copy stays in the host's peer group; only the
         // mount that the root file system lies on must not hand the container's root on.
-        let below = mount_point_of(&plan.path)?;
+        let below = mount_point_of(&mut mount_info()?, &plan.path)?;
         let below = mount::open_path(&c_path(&below)?).context(|| format!("cannot open {below:?}"))?;
         propagate(&below, libc::MS_PRIVATE, Depth::One)
             .context(|| "cannot make the root file system's parent private")?;
@@ -62,9 +64,14 @@ fn attach_root(opened: &Opened) -> Result<Root> {
     opened.root.try_clone().map(Root::new).context(title)
 }
 
+/// The list of our mounts, which can be read again when procfs is no longer where it was.
+fn mount_info() -> Result<File> {
+    File::open("/proc/self/mountinfo").context(|| "cannot open /proc/self/mountinfo")
+}
+
 /// The mount point of the mount that `path` lies on.
-fn mount_point_of(path: &Path) -> Result<PathBuf> {
-    points(|_| true)?
+fn mount_point_of(info: &mut File, path: &Path) -> Result<PathBuf> {
+    points(info, |_| true)?
         .into_iter()
         .filter(|point| path.starts_with(point))
         .max_by_key(|point| point.as_os_str().len())
@@ -78,9 +85,10 @@ struct Fields<'a> {
 }
 
 /// The mount points of those mounts that are `wanted`, from mountinfo.
-fn points(wanted: impl Fn(Fields<'_>) -> bool) -> Result<Vec<PathBuf>> {
-    let text =
-        std::fs::read_to_string("/proc/self/mountinfo").context(|| "cannot read /proc/self/mountinfo")?;
+fn points(info: &mut File, wanted: impl Fn(Fields<'_>) -> bool) -> Result<Vec<PathBuf>> {
+    let mut text = String::new();
+    let read = info.rewind().and_then(|()| info.read_to_string(&mut text));
+    read.context(|| "cannot read /proc/self/mountinfo")?;
     let point = |line: &str| {
         let (head, tail) = line.split_once(" - ")?;
         let mut head = head.split(' ').skip(3);
@@ -103,9 +111,17 @@ fn unescape(text: &str) -> PathBuf {
 /// # Errors
 /// Those of the mount calls.
 pub fn enter(root: &Root, plan: &RootPlan) -> Result<()> {
+    const OWN: &str = "/proc/self/ns/mnt";
+    let namespace =
+        fs::open_existing(Path::new(OWN), libc::O_RDONLY).context(|| format!("cannot open {OWN}"))?;
     if plan.no_pivot {
         chroot(root, plan)?;
     } else {
+        // In a chroot, the namespace's own root would stay. Over that lies the new root already where it is `/`, and in
+        // a user namespace, in which there is no chroot.
+        if plan.opened.is_none() && plan.path != Path::new("/") {
+            go_to_the_top(&namespace)?;
+        }
         pivot(root)?;
     }
     let new = mount::open_path(c"/").context(|| "cannot open the new root")?;
@@ -119,12 +135,27 @@ pub fn enter(root: &Root, plan: &RootPlan) -> Result<()> {
         let depth = if kind == libc::MS_UNBINDABLE { depth } else { Depth::One };
         propagate(&new, kind, depth).context(|| "cannot set linux.rootfsPropagation")?;
     }
-    plan.inherited.as_ref().map_or(Ok(()), inherited::return_to)?;
-    // All that keeps the container from the host hangs on it.
-    if is_covered()? {
-        return Err(Error::host("something is mounted over the container's root"));
+    if let Some(inherited) = &plan.inherited {
+        return inherited::return_to(inherited);
     }
-    Ok(())
+    // All that keeps the container from the host hangs on it, and `exec` will come in by the top.
+    let entered = fs::place(mount::cwd(), c"/").context(|| "cannot stat the root")?;
+    go_to_the_top(&namespace)?;
+    if fs::place(mount::cwd(), c"/").context(|| "cannot stat the root")? == entered {
+        return Ok(());
+    }
+    Err(Error::host("the container's root is not the root of its mount namespace")
+        .hint("in a chroot, --no-pivot cannot be used; a hook must not mount anything over the root"))
+}
+
+/// Makes the root of our mount namespace, and what lies over it, our root and working directory.
+fn go_to_the_top(namespace: &OwnedFd) -> Result<()> {
+    ns::setns(namespace.as_fd(), libc::CLONE_NEWNS)
+        .context(|| "cannot go to the root of the mount namespace")
+        .map_err(|error| match error.errno() {
+            Some(libc::EPERM) => error.hint("podrun needs CAP_SYS_CHROOT"),
+            _ => error,
+        })
 }
 
 /// pivot_root(2) without a directory for the old root: it ends up on top of the new one, and is taken off with what lies
@@ -162,36 +193,56 @@ fn chroot(root: &Root, plan: &RootPlan) -> Result<()> {
     let host = mount::open_path(c"/").context(|| "cannot open the host's root")?;
     // What is moved onto a shared mount, or taken off one, would be so on the host as well.
     propagate(&host, libc::MS_SLAVE, Depth::One).context(|| "cannot cut off the host's root")?;
-    // In a user namespace the host's mounts cannot be taken off one by one, and the root is over them already.
-    if plan.opened.is_none() {
-        take_off_full_views(&plan.path)?;
-    }
+    take_off_full_views(&plan.path)?;
     nix::unistd::fchdir(root.fd()).context(|| "cannot enter the root file system")?;
-    if plan.opened.is_none() {
-        mount::move_mount(root.fd(), host.as_fd()).context(|| "cannot move the root file system")?;
+    mount::move_mount(root.fd(), host.as_fd()).context(|| "cannot move the root file system")?;
+    for _ in 0..root.covered() {
+        // What it covered is still there, with all that was mounted in it by then.
+        mount::umount_detach(&c_path(&plan.path)?).context(|| "cannot let go of the covered root")?;
     }
     nix::unistd::chroot(".").context(|| "cannot change the root")?;
     nix::unistd::chdir("/").context(|| "cannot enter the new root")
 }
 
 /// Takes off the host's mounts of procfs and sysfs, which stay in the mount namespace after a chroot. The kernel lets a
-/// user namespace mount one of its own, with nothing masked, as long as such a mount is anywhere to be seen.
+/// user namespace mount one of its own, with nothing masked, as long as such a mount is anywhere to be seen; also below
+/// others, so that what covers one goes first.
 fn take_off_full_views(root: &Path) -> Result<()> {
-    for point in points(|fields| matches!(fields.fstype, "proc" | "sysfs") && fields.root == "/")? {
-        if point.starts_with(root) {
-            continue;
+    /// More mounts than this at one place nobody has.
+    const MOST_ROUNDS: usize = 64;
+    let mut info = mount_info()?;
+    for _ in 0..MOST_ROUNDS {
+        let mut views =
+            points(&mut info, |fields| matches!(fields.fstype, "proc" | "sysfs") && fields.root == "/")?;
+        views.retain(|point| !point.starts_with(root));
+        if views.is_empty() {
+            return Ok(());
         }
-        let title = || format!("cannot take off the host's {point:?}");
-        let path = c_path(&point)?;
-        match mount::open_path(&path) {
-            Ok(view) => propagate(&view, libc::MS_SLAVE, Depth::Recursive).context(title)?,
-            // It went with one that it was mounted on.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error).context(title),
+        for point in views {
+            take_off(&mut info, &point).context(|| format!("cannot take off the host's {point:?}"))?;
         }
-        mount::umount_detach(&path).context(title)?;
     }
-    Ok(())
+    Err(Error::host("cannot take off all of the host's mounts of procfs and sysfs"))
+}
+
+/// Takes off what is on top at a place, in our copy of the host's mounts alone.
+fn take_off(info: &mut File, point: &Path) -> Result<()> {
+    let path = c_path(point)?;
+    let view = match mount::open_path(&path) {
+        Ok(view) => view,
+        // It went with one that it was mounted on.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).context(|| "cannot open it"),
+    };
+    propagate(&view, libc::MS_SLAVE, Depth::Recursive).context(|| "cannot cut it off")?;
+    // The unmounting is an event of the mount that it lies on.
+    let below = mount_point_of(info, point.parent().unwrap_or(point))?;
+    let below = mount::open_path(&c_path(&below)?).context(|| format!("cannot open {below:?}"))?;
+    propagate(&below, libc::MS_SLAVE, Depth::One).context(|| "cannot cut off what it lies on")?;
+    match mount::umount_detach(&path) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()), // likewise gone
+        taken => taken.context(|| "cannot unmount it"),
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +256,9 @@ mod tests {
 
     #[test]
     fn the_nearest_mount_is_found() {
-        assert_eq!(mount_point_of(Path::new("/proc/self")).unwrap(), PathBuf::from("/proc"));
+        assert_eq!(
+            mount_point_of(&mut mount_info().unwrap(), Path::new("/proc/self")).unwrap(),
+            PathBuf::from("/proc")
+        );
     }
 }

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// All that makes the container's file system.
@@ -170,10 +171,25 @@ pub struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// What an absolute path means in the container, if it leads into the root file system on the host.
+    /// What an absolute path means in the container, if it leads into the root file system on the host: by its text, or
+    /// by a link to the root, or to what that is in.
     fn inside(self, path: &Path) -> Option<PathBuf> {
-        let below = if self.root == Path::new("/") { None } else { path.strip_prefix(self.root).ok() };
-        below.filter(|below| !leads_out(below)).map(|below| Path::new("/").join(below))
+        if self.root == Path::new("/") {
+            return None;
+        }
+        let below = path.strip_prefix(self.root).ok().or_else(|| self.linked(path))?;
+        Some(below).filter(|below| !leads_out(below)).map(|below| Path::new("/").join(below))
+    }
+
+    /// What is below the root in a path that leads there by links, or by `..`.
+    fn linked(self, path: &Path) -> Option<&Path> {
+        let identity = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        let root = identity(self.root)?;
+        let mut above: Vec<&Path> = path.ancestors().collect();
+        // From the top: what is below the root must not be looked at from the host, where an image's links lead out.
+        above.reverse();
+        let entry = above.into_iter().find(|above| identity(above) == Some(root))?;
+        path.strip_prefix(entry).ok()
     }
 }
 

@@ -25,17 +25,31 @@ pub enum Target {
 
 /// The container's root.
 #[derive(Debug)]
-pub struct Root(OwnedFd);
+pub struct Root {
+    mount: OwnedFd,
+    covered: u32,
+}
 
 impl Root {
     /// The mount that is to become the root.
     pub fn new(mount: OwnedFd) -> Self {
-        Self(mount)
+        Self { mount, covered: 0 }
+    }
+
+    /// The root that a mount over this one makes.
+    #[must_use]
+    pub fn covered_by(&self, mount: OwnedFd) -> Self {
+        Self { mount, covered: self.covered + 1 }
+    }
+
+    /// How many earlier roots lie below it.
+    pub fn covered(&self) -> u32 {
+        self.covered
     }
 
     /// The descriptor of the root directory.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.mount.as_fd()
     }
 
     /// Whether `found` is the root directory, by whatever way it was found.
