@@ -76,6 +76,15 @@ fn end(mut child: Child) {
     child.wait().expect("our child");
 }
 
+/// The file that freezes a group, and what to write there to freeze and to thaw.
+fn freezer() -> (&'static str, &'static str, &'static str) {
+    if cgroups::is_v1("freezer") {
+        ("freezer.state", "FROZEN", "THAWED")
+    } else {
+        ("cgroup.freeze", "1", "0")
+    }
+}
+
 fn populated_group_is_refused_and_stays(t: &Test) {
     let podrun = t.podrun();
     let path = corner("podrun/taken");
@@ -101,11 +110,7 @@ fn frozen_group_is_refused_and_stays(t: &Test) {
     let podrun = t.podrun();
     let path = corner("podrun/frozen");
     let group = made("freezer", &path);
-    let (file, frozen, thawed) = if cgroups::is_v1("freezer") {
-        ("freezer.state", "FROZEN", "THAWED")
-    } else {
-        ("cgroup.freeze", "1", "0")
-    };
+    let (file, frozen, thawed) = freezer();
     std::fs::write(group.join(file), frozen).expect("to freeze");
     let bundle = sleeping(t, &path);
     for command in ["create", "run"] {
@@ -122,11 +127,7 @@ fn group_below_a_frozen_one_is_refused(t: &Test) {
     let podrun = t.podrun();
     let above = corner("podrun/ice");
     let group = made("freezer", &above);
-    let (file, frozen, thawed) = if cgroups::is_v1("freezer") {
-        ("freezer.state", "FROZEN", "THAWED")
-    } else {
-        ("cgroup.freeze", "1", "0")
-    };
+    let (file, frozen, thawed) = freezer();
     std::fs::write(group.join(file), frozen).expect("to freeze");
     let bundle = sleeping(t, &format!("{above}/below"));
     podrun.run(&["create", "--bundle", bundle.text(), "c"]).refused(&["a group above it is frozen", "thaw"]);
@@ -218,8 +219,7 @@ fn groups_with_processes_made_inside_go_with_the_container(t: &Test) {
     // The shell becomes its last sleep.
     assert_eq!(pids.as_array().map(Vec::len), Some(2), "those in groups below count: {pids}");
     // Frozen from inside, too.
-    let (file, frozen) =
-        if cgroups::is_v1("freezer") { ("freezer.state", "FROZEN") } else { ("cgroup.freeze", "1") };
+    let (file, frozen, _) = freezer();
     std::fs::write(groups[1].join("foo").join(file), frozen).expect("to freeze");
     podrun.run(&["delete", "--force", "c"]).ok().quietly();
     assert!(groups.iter().all(|group| !group.exists()), "{groups:?}");

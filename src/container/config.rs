@@ -4,6 +4,7 @@
 //! compiled filters, and only parsed when it is not there.
 
 use super::attributes::Attributes;
+use super::namespaces::path_of;
 use super::{bounds, shape, support, untyped, version};
 use crate::error::{Context, Error, Result};
 use crate::model::node::Node;
@@ -337,9 +338,7 @@ fn check_spec(spec: &Spec) -> Result<()> {
     match namespaces.iter().find(|n| n.typ() == LinuxNamespaceType::Mount) {
         // Its mounts would be another user namespace's, and the new root's could not be mixed with them.
         Some(mount)
-            // As with the other types, an empty path is none: programs that fill in a struct leave one.
-            if mount.path().as_deref().is_some_and(|path| !path.as_os_str().is_empty())
-                && namespaces.iter().any(|n| n.typ() == LinuxNamespaceType::User) =>
+            if path_of(mount).is_some() && namespaces.iter().any(|n| n.typ() == LinuxNamespaceType::User) =>
         {
             Err(Error::user(
                 "linux.namespaces: joining a mount namespace together with a user namespace is not supported",

@@ -213,7 +213,9 @@ pub(super) fn clone_hint(error: Error) -> Error {
         Some(libc::ENOSPC) => {
             error.hint("a limit of namespaces is reached: see the sysctls user.max_*_namespaces")
         }
-        Some(libc::EPERM) => error.hint("podrun needs root with CAP_SYS_ADMIN"),
+        Some(libc::EPERM) => {
+            error.hint("podrun needs root with CAP_SYS_ADMIN, and for a user namespace to be in no chroot")
+        }
         Some(libc::EAGAIN) => {
             error.hint("a limit of processes is reached: see ulimit -u, and pids.max of the cgroup")
         }

@@ -2,6 +2,7 @@
 
 use super::ended::{KILL_DEADLINE, hangs};
 use super::hooks::{self, Hooks, State};
+use super::namespaces::path_of;
 use super::record::{self, Record, Status};
 use super::{Host, config, directory};
 use crate::cgroup::{self, Cgroup};
@@ -12,7 +13,7 @@ use crate::state::atomic;
 use crate::state::lock::DirectoryLock;
 use crate::state::process::ProcessRef;
 use crate::sys::{pidfd, tree};
-use oci_spec::runtime::LinuxNamespaceType;
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -209,10 +210,8 @@ fn end_processes(record: &Record, directory: &Path) -> Vec<Error> {
 fn had_own_pids(directory: &Path) -> bool {
     let Ok(config) = config::load(directory) else { return false };
     let namespaces = config.spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    namespaces.into_iter().flatten().any(|namespace| {
-        let path = namespace.path().as_deref().filter(|path| !path.as_os_str().is_empty());
-        namespace.typ() == LinuxNamespaceType::Pid && path.is_none()
-    })
+    let is_own = |entry: &LinuxNamespace| entry.typ() == LinuxNamespaceType::Pid && path_of(entry).is_none();
+    namespaces.into_iter().flatten().any(is_own)
 }
 
 fn remove_scratch(scratch: &Path) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::{fs, ns, process};
-use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxTimeOffset};
+use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, LinuxTimeOffset};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -74,6 +74,11 @@ pub fn names(flags: libc::c_int) -> String {
     format!("namespaces {}", names.join(", "))
 }
 
+/// The path of a namespace to join. An empty one is none: programs that fill in a struct leave one.
+pub fn path_of(namespace: &LinuxNamespace) -> Option<&Path> {
+    namespace.path().as_deref().filter(|path| !path.as_os_str().is_empty())
+}
+
 /// The flag of a namespace type, where podrun handles it.
 pub fn flag(kind: LinuxNamespaceType) -> Option<libc::c_int> {
     KNOWN.iter().find(|(known, _, _)| *known == kind).map(|(_, flag, _)| *flag)
@@ -91,7 +96,7 @@ impl Namespaces {
             let Some(flag) = flag(entry.typ()) else {
                 return Err(Error::user("is not supported")).context(field);
             };
-            match entry.path().as_deref().filter(|path| !path.as_os_str().is_empty()) {
+            match path_of(entry) {
                 None if flag == libc::CLONE_NEWCGROUP => plan.late |= flag,
                 None => plan.clone_flags |= flag,
                 Some(path) => {
