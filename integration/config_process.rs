@@ -448,12 +448,20 @@ fn terminal_and_console_socket_need_each_other(t: &Test) {
 
 fn run_in_the_foreground_uses_the_callers_terminal(t: &Test) {
     let podrun = t.podrun();
-    let bundle = t.shell("tty; stty size; exit 4").set("/process/terminal", json!(true));
+    let bundle = t.shell("tty; stty size; cat /before; exit 4").set("/process/terminal", json!(true));
+    // The size is there before the program is.
+    let hook = json!({"path": "/bin/sh", "args": ["sh", "-c", "stty size </dev/console >/before"]});
+    let bundle = bundle.set("/hooks/startContainer", json!([hook]));
     let mut master = crate::harness::console::Terminal::new(40, 100);
     let out = master.run_inside(podrun.cmd(&["run", "--bundle", bundle.text(), "c"]));
-    let seen = master.read_until("40 100");
+    let seen = master.read_until("40 100\r\n40 100");
     assert!(seen.contains("/dev/"), "{seen}");
     out.exits(4);
+    // A terminal without a window leaves the config's size.
+    let bundle = bundle.set("/process/consoleSize", json!({"height": 33, "width": 77}));
+    let mut master = crate::harness::console::Terminal::new(0, 0);
+    master.run_inside(podrun.cmd(&["run", "--bundle", bundle.text(), "c"])).exits(4);
+    master.read_until("33 77\r\n33 77");
 }
 
 fn preserved_descriptors_arrive(t: &Test) {

@@ -5,7 +5,7 @@ use super::config::Config;
 use super::ended::end_child;
 use super::enter::{Entrance, mappings};
 use super::making::{pidfd_socket, publish};
-use super::process::{self, ProcessPlan, Stdio, Surroundings};
+use super::process::{self, ProcessPlan, Stdio, Surroundings, Terminal};
 use super::record::{self, Record, Status};
 use super::relay::Relay;
 use super::{Host, config, labels, plan};
@@ -19,7 +19,7 @@ use crate::sys::clone::Child;
 use caps::Capability;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use oci_spec::runtime::Process;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 /// What a program in the foreground has of the caller's standard streams. With a terminal it has but what is copied,
@@ -138,7 +138,7 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
 }
 
 /// What stands between, and the program's ends of it.
-fn relay(request: &ExecRequest, terminal: bool) -> Result<(Relay, Option<OwnedFd>, Option<Stdio>)> {
+fn relay(request: &ExecRequest, terminal: bool) -> Result<(Relay, Option<Terminal>, Option<Stdio>)> {
     let foreground = request.console_socket.is_none() && !request.detach;
     let reads = match request.streams {
         CallerStreams::Copied { stdin } if foreground && !terminal => {

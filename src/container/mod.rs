@@ -46,7 +46,7 @@ pub use enter::{Entering, Runner};
 pub use events::{Event, stats, watch};
 pub use exec::{CallerStreams, ExecRequest, exec};
 pub use making::{Made, Making};
-pub use process::Stdio;
+pub use process::{Stdio, Terminal};
 pub use record::{Record, State, Status, list, state};
 pub use request::{
     Begin, ConfigSource, CreateRequest, OverlayRoot, PodToJoin, RootSource, SandboxSource, Streams,

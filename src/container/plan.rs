@@ -12,7 +12,7 @@ use super::mounts::options::propagation;
 use super::mounts::plan::{self as mounts, CgroupView, MountKind, Places, RootPlan};
 use super::namespaces::{Namespaces, sysctl_path};
 use super::net_devices::{self, NetDevice};
-use super::process::{self, Surroundings};
+use super::process::{self, Surroundings, Terminal};
 use super::record::Record;
 use super::request::{CreateRequest, RootSource, Streams};
 use super::{CgroupManager, Host};
@@ -111,14 +111,14 @@ impl Plan {
 pub fn terminal(
     wanted: bool,
     console_socket: Option<&Path>,
-    relay: Option<OwnedFd>,
-) -> Result<Option<OwnedFd>> {
+    relay: Option<Terminal>,
+) -> Result<Option<Terminal>> {
     match (wanted, console_socket, relay) {
         (false, None, _) => Ok(None),
         (false, Some(_), _) => Err(Error::user("--console-socket is given, but the process has no terminal")
             .hint("set process.terminal to true, or leave --console-socket out")),
         (true, Some(path), _) => socket::connect(path)
-            .map(Some)
+            .map(|socket| Some(Terminal { socket, size: None }))
             .context_as(Kind::User, || format!("cannot connect to the console socket {path:?}"))
             .map_err(|e| e.hint("whoever wants the terminal must listen on this Unix socket first")),
         (true, None, Some(relay)) => Ok(Some(relay)),
@@ -270,7 +270,7 @@ fn surroundings(
     let (stdio, relay) = match std::mem::take(&mut request.streams) {
         Streams::Inherited => (None, None),
         Streams::Given(stdio) => (Some(stdio), None),
-        Streams::Terminal(socket) => (None, Some(socket)),
+        Streams::Terminal(terminal) => (None, Some(terminal)),
     };
     Ok(Surroundings {
         attributes: config.attributes.clone().of_first_process(),

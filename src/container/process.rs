@@ -72,7 +72,7 @@ pub struct Stdio {
 pub struct Terminal {
     /// Connected socket of whoever shall have the master.
     pub socket: OwnedFd,
-    /// Rows and columns, where they are given.
+    /// Rows and columns. `None` is what the config says, and no size where that says nothing.
     pub size: Option<(u16, u16)>,
 }
 
@@ -142,7 +142,7 @@ pub struct Surroundings {
     /// Compiled seccomp filter.
     pub seccomp: Option<Filter>,
     /// See [`ProcessPlan::terminal`].
-    pub terminal: Option<OwnedFd>,
+    pub terminal: Option<Terminal>,
     /// See [`ProcessPlan::stdio`].
     pub stdio: Option<Stdio>,
     /// See [`ProcessPlan::keyring`].
@@ -176,7 +176,7 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
         let side = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
         (side(size.height()), side(size.width()))
     });
-    let terminal = surroundings.terminal.map(|socket| Terminal { socket, size });
+    let terminal = surroundings.terminal.map(|given| Terminal { size: given.size.or(size), ..given });
     check_preserved(surroundings.preserved_fds)?;
     check_identity(user)?;
     if user.username().as_ref().is_some_and(|name| !name.is_empty()) {

@@ -4,7 +4,7 @@ mod pipes;
 mod terminal;
 
 use super::notify::Notify;
-use super::process::Stdio;
+use super::process::{self, Stdio};
 use crate::error::{Context, Result};
 use crate::report;
 use crate::sys::clone::Child;
@@ -35,17 +35,19 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Prepares; in the foreground, the second value is the end of a socket that the terminal's master, if there is
-    /// to be a terminal, is sent to. With `reads`, the terminal gets what comes by stdin.
+    /// Prepares; in the foreground, the second value says how the terminal is made, if there is to be one: with the size
+    /// of the caller's window from its beginning, so that no program sees another. With `reads`, the terminal gets what
+    /// comes by stdin.
     ///
     /// # Errors
-    /// When no socket pair can be made.
-    pub fn plan(foreground: bool, reads: bool) -> Result<(Self, Option<OwnedFd>)> {
+    /// When no socket pair can be made; those of the caller's terminal.
+    pub fn plan(foreground: bool, reads: bool) -> Result<(Self, Option<process::Terminal>)> {
         if !foreground {
             return Ok((Self::default(), None));
         }
-        let (ours, theirs) = socket::pair().context(|| "cannot create a socket pair")?;
-        Ok((Self { incoming: Some(ours), reads, ..Self::default() }, Some(theirs)))
+        let (ours, socket) = socket::pair().context(|| "cannot create a socket pair")?;
+        let remote = process::Terminal { socket, size: terminal::callers_size()? };
+        Ok((Self { incoming: Some(ours), reads, ..Self::default() }, Some(remote)))
     }
 
     /// Prepares for a program without a terminal that gets none of the caller's descriptors, but pipes: the second

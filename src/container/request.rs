@@ -1,11 +1,10 @@
 //! What a container is made from: by a command from a bundle, by a pod's supervisor from a spec in memory.
 
-use super::process::Stdio;
+use super::process::{Stdio, Terminal};
 use crate::error::Result;
 use crate::model::ids::{ContainerId, ContainerName, PodUid};
 use crate::model::sandbox::{Sandbox, VolumeMount};
 use oci_spec::runtime::Spec;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 /// A container to be made.
@@ -107,9 +106,9 @@ pub enum Streams {
     Inherited,
     /// These descriptors.
     Given(Stdio),
-    /// Where the config asks for a terminal, one whose master is sent to this end of a socket pair
+    /// Where the config asks for a terminal, this one, whose master is sent to one end of a socket pair
     /// ([`crate::sys::socket::receive_descriptor`] takes it from the other end); else the caller's.
-    Terminal(OwnedFd),
+    Terminal(Terminal),
 }
 
 /// When the program runs.

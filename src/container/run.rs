@@ -37,8 +37,8 @@ pub fn run(
 ) -> Result<i32> {
     let foreground = !options.detach;
     let (mut relay, remote) = Relay::plan(foreground && request.console_socket.is_none(), true)?;
-    if let Some(socket) = remote {
-        request.streams = Streams::Terminal(socket);
+    if let Some(terminal) = remote {
+        request.streams = Streams::Terminal(terminal);
     }
     let id = request.id.clone();
     let title = || format!("cannot run container {:?}", id.as_str());

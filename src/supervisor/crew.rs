@@ -14,7 +14,7 @@ use crate::cgroup::Cgroup;
 use crate::container::record::{self, Status};
 use crate::container::{
     self, Begin, ConfigSource, CreateRequest, Made, Making, OverlayRoot, PodToJoin, Record, RootSource,
-    Runner, Streams,
+    Runner, Streams, Terminal,
 };
 use crate::error::{Error, Kind, Result};
 use crate::image::{self, Image, Lease};
@@ -192,7 +192,7 @@ impl Supervisor {
             root: RootSource::Overlay(OverlayRoot { layers: image.layers, scratch }),
             streams: match theirs {
                 TheirEnds::Stdio(stdio) => Streams::Given(stdio),
-                TheirEnds::Terminal(socket) => Streams::Terminal(socket),
+                TheirEnds::Terminal(socket) => Streams::Terminal(Terminal { socket, size: None }),
             },
             cgroup: Some(spec.name.clone()),
             volumes: spec.volume_mounts.clone(),

@@ -38,16 +38,26 @@ impl Drop for Mode<'_> {
     }
 }
 
+/// Rows and columns of the caller's window, if it has one; a terminal without a window, such as a serial line, says that
+/// it has none of either.
+///
+/// # Errors
+/// Those of the terminal.
+pub fn callers_size() -> Result<Option<(u16, u16)>> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Ok(None);
+    }
+    let size = pty::size(stdin.as_fd()).context(|| "cannot read the window's size")?;
+    Ok(Some(size).filter(|size| *size != (0, 0)))
+}
+
 /// The caller's window size, if it has a window, becomes the program's.
 ///
 /// # Errors
 /// Those of the terminals.
 pub fn copy_size(master: &OwnedFd) -> Result<()> {
-    let stdin = io::stdin();
-    if !stdin.is_terminal() {
-        return Ok(());
-    }
-    let (rows, columns) = pty::size(stdin.as_fd()).context(|| "cannot read the window's size")?;
+    let Some((rows, columns)) = callers_size()? else { return Ok(()) };
     pty::set_size(master.as_fd(), rows, columns).context(|| "cannot set the window's size")
 }
 
