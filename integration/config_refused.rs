@@ -8,6 +8,7 @@ pub fn cases() -> Vec<Case> {
         case!(empty_unsupported_fields_are_accepted),
         case!(what_is_not_a_namespace_or_option_is_refused),
         case!(other_platforms_are_refused),
+        case!(what_the_spec_requires_is_not_made_up),
         case!(versions_that_are_not_ours_are_refused),
     ]
 }
@@ -52,6 +53,18 @@ fn other_platforms_are_refused(t: &Test) {
     let bundle = t.bundle().set("/process/user", json!({"username": "ContainerUser"}));
     let out = podrun.run_bundle(&bundle, "c").ok();
     out.says(&["process.user.username", "ignored", "number 0"]);
+}
+
+fn what_the_spec_requires_is_not_made_up(t: &Test) {
+    let podrun = t.podrun();
+    for (pointer, value, field) in [
+        ("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 64}]), "process.rlimits[0].hard"),
+        ("/linux/resources/devices", json!([{"access": "rwm"}]), "linux.resources.devices[0].allow"),
+        ("/linux/uidMappings", json!([{"containerID": 0, "hostID": 7}]), "linux.uidMappings[0].size"),
+    ] {
+        let bundle = t.bundle().set(pointer, value);
+        podrun.run_bundle(&bundle, "c").refused(&[&format!("{field}: is missing")]);
+    }
 }
 
 fn versions_that_are_not_ours_are_refused(t: &Test) {

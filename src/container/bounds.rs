@@ -6,6 +6,7 @@
 //! rules, network devices) are not here.
 
 use crate::error::{Error, Result};
+use crate::model::node::find;
 use serde_json::Value;
 
 /// Mounts. Engines make some tens, pods of many volumes hundreds; the kernel has 100,000 for a whole mount namespace
@@ -31,7 +32,7 @@ const WORDS: usize = 1 << 18;
 /// Supplementary groups: all that setgroups(2) takes.
 const GROUPS: usize = 1 << 16;
 
-/// What is counted in a config.json, `*` standing for every element of a list.
+/// What is counted in a config.json, see [`find`].
 const OF_CONFIG: &[(&str, usize)] = &[
     ("mounts", MOUNTS),
     ("mounts.*.options", OPTIONS),
@@ -75,42 +76,29 @@ const OF_PROCESS: &[(&str, usize)] = &[
 /// # Errors
 /// Names the property, how many there are and how many there may be.
 pub fn check(config: &Value) -> Result<()> {
-    OF_CONFIG.iter().try_for_each(|(path, most)| count(config, path, "", *most))?;
-    config.get("process").map_or(Ok(()), |process| check_process(process, "process."))
+    OF_CONFIG.iter().try_for_each(|(path, most)| count(config, "", path, *most))?;
+    config.get("process").map_or(Ok(()), |process| check_process(process, "process"))
 }
 
-/// Refuses a process that asks for too many of something; `prefix` is its place in the file.
+/// Refuses a process that asks for too many of something; `place` is where it stands in the file.
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_process(process: &Value, prefix: &str) -> Result<()> {
-    OF_PROCESS.iter().try_for_each(|(path, most)| count(process, path, prefix, *most))
+pub fn check_process(process: &Value, place: &str) -> Result<()> {
+    OF_PROCESS.iter().try_for_each(|(path, most)| count(process, place, path, *most))
 }
 
-fn count(value: &Value, path: &str, prefix: &str, most: usize) -> Result<()> {
-    let mut found = value;
-    let mut seen = prefix.to_owned();
-    let mut rest = path;
-    while let Some((first, below)) = rest.split_once('.') {
-        let Some(next) = found.get(first) else { return Ok(()) };
-        seen.push_str(first);
-        if let Some(below) = below.strip_prefix("*.") {
-            let mut elements = next.as_array().into_iter().flatten().enumerate();
-            return elements
-                .try_for_each(|(index, element)| count(element, below, &format!("{seen}[{index}]."), most));
-        }
-        seen.push('.');
-        (found, rest) = (next, below);
-    }
-    let number = match found.get(rest) {
-        Some(Value::Array(list)) => list.len(),
-        Some(Value::Object(map)) => map.len(),
-        _ => return Ok(()),
+fn count(value: &Value, place: &str, path: &str, most: usize) -> Result<()> {
+    let too_many = |value: &Value| {
+        let number = match value {
+            Value::Array(list) => list.len(),
+            Value::Object(map) => map.len(),
+            _ => 0,
+        };
+        Some(number).filter(|number| *number > most)
     };
-    if number <= most {
-        return Ok(());
-    }
-    Err(Error::user(format!("{seen}{rest}: {number} are more than the {most} that podrun takes"))
+    let Some((field, number)) = find(value, place, path, &too_many) else { return Ok(()) };
+    Err(Error::user(format!("{field}: {number} are more than the {most} that podrun takes"))
         .hint("ask for fewer: no container is known to need so many, and each costs the host something"))
 }
 

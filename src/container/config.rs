@@ -80,6 +80,7 @@ pub fn parse_process(text: &str) -> Result<(Process, Attributes)> {
     shape::check_process(&value, "")?;
     bounds::check_process(&value, "")?;
     support::check_process(&value, "")?;
+    untyped::check_process(&value, "")?;
     drop_unknown_capabilities(&mut value, "capabilities");
     let attributes = Attributes::of_process(&Node::new("", &value))?;
     Attributes::strip_process(&mut value);
@@ -264,7 +265,7 @@ pub fn parse(text: String) -> Result<Config> {
     shape::check(&value)?;
     bounds::check(&value)?;
     support::check(&value)?;
-    untyped::check_devices(&value)?;
+    untyped::check(&value)?;
     drop_unknown_capabilities(&mut value, "process.capabilities");
     let attributes = Attributes::of_config(&value)?;
     Attributes::strip(&mut value);

@@ -5,6 +5,7 @@
 //! given as a list would lose its AppArmor profile. So this comes before anything else reads the JSON.
 
 use crate::error::{Error, Result};
+use crate::model::node::find;
 use serde_json::Value;
 
 /// The objects of a config.json, `*` standing for every element of a list and every value of a map. Whatever is above an
@@ -96,33 +97,12 @@ pub fn check_resources(resources: &Value) -> Result<()> {
 }
 
 fn objects(value: &Value, place: &str, paths: &[&str]) -> Result<()> {
-    let found = [""].iter().chain(paths).find_map(|path| list_at(value, path));
-    let Some(below) = found else { return Ok(()) };
-    let field = match (place, below.trim_start_matches('.')) {
-        ("", "") => "the whole",
-        ("", below) => below,
-        (place, _) => &format!("{place}{below}"),
-    };
+    let is_list = |value: &Value| value.is_array().then_some(());
+    let found = [""].iter().chain(paths).find_map(|path| find(value, place, path, &is_list));
+    let Some((field, ())) = found else { return Ok(()) };
+    let field = if field.is_empty() { "the whole" } else { &field };
     Err(Error::user(format!("{field}: is a list, and an object is wanted"))
         .hint("write {\"name\": value, ...}, with the names that the runtime spec has"))
-}
-
-/// Where, below `value`, a list stands at `path`.
-fn list_at(value: &Value, path: &str) -> Option<String> {
-    if path.is_empty() {
-        return value.is_array().then(String::new);
-    }
-    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-    match (first, value) {
-        ("*", Value::Array(list)) => list
-            .iter()
-            .enumerate()
-            .find_map(|(index, element)| list_at(element, rest).map(|below| format!("[{index}]{below}"))),
-        ("*", Value::Object(map)) => map
-            .iter()
-            .find_map(|(key, element)| list_at(element, rest).map(|below| format!("[{key:?}]{below}"))),
-        _ => list_at(value.get(first)?, rest).map(|below| format!(".{first}{below}")),
-    }
 }
 
 #[cfg(test)]

@@ -75,3 +75,36 @@ impl<'a> Node<'a> {
         elements.iter().enumerate().map(node).map(|element| read(&element)).collect()
     }
 }
+
+/// The first value at `path` below `value` that `test` has an answer to: where it stands, and the answer. In the path names
+/// are divided by dots, `*` is every element of a list and every value of an object, and the empty one is `value` itself,
+/// which stands at `place`.
+pub fn find<T>(
+    value: &Value,
+    place: &str,
+    path: &str,
+    test: &impl Fn(&Value) -> Option<T>,
+) -> Option<(String, T)> {
+    let (below, answer) = find_below(value, path, test)?;
+    let below = if place.is_empty() { below.trim_start_matches('.') } else { &below };
+    Some((format!("{place}{below}"), answer))
+}
+
+fn find_below<T>(value: &Value, path: &str, test: &impl Fn(&Value) -> Option<T>) -> Option<(String, T)> {
+    if path.is_empty() {
+        return test(value).map(|answer| (String::new(), answer));
+    }
+    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+    let at = |step: &dyn Fn() -> String, next: &Value| {
+        find_below(next, rest, test).map(|(below, answer)| (step() + &below, answer))
+    };
+    match (first, value) {
+        ("*", Value::Array(list)) => {
+            list.iter().enumerate().find_map(|(index, element)| at(&|| format!("[{index}]"), element))
+        }
+        ("*", Value::Object(map)) => {
+            map.iter().find_map(|(key, element)| at(&|| format!("[{key:?}]"), element))
+        }
+        _ => at(&|| format!(".{first}"), value.get(first)?),
+    }
+}

@@ -139,7 +139,7 @@ fn read(path: &Path, version: impl FnOnce() -> Result<String>) -> Result<LinuxRe
     let value: Value = serde_json::from_str(&text).context(title)?;
     let mut value = names::corrected(&value).unwrap_or(value);
     container::shape::check_resources(&value).context(title)?;
-    container::support::check_resources(&value).context(title)?;
+    container::untyped::check_resources(&value).context(title)?;
     container::untyped::settle_pids(&mut value, &version()?);
     container::config::typed(value).context(title)
 }
