@@ -143,7 +143,7 @@ fn lists_in_the_place_of_objects_are_told_by_field(t: &Test) {
 fn config_without_what_is_needed(t: &Test) {
     let podrun = t.podrun();
     for (parent, key) in
-        [("", "ociVersion"), ("", "root"), ("", "process"), ("/process", "cwd"), ("/root", "path")]
+        [("", "ociVersion"), ("", "root"), ("/process", "args"), ("/process", "cwd"), ("/root", "path")]
     {
         let bundle = t.bundle().edit(|config| {
             config.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object").remove(key);

@@ -2,7 +2,7 @@
 
 use crate::harness::{Case, Test, case, eventually, proc, runtime::text, within};
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -26,6 +26,7 @@ pub fn cases() -> Vec<Case> {
         case!(kill_all_reaches_every_process),
         case!(start_twice_is_refused),
         case!(start_of_stopped_is_refused),
+        case!(process_is_wanted_at_start_alone),
         case!(unknown_id_does_not_exist),
         case!(duplicate_id_already_exists),
         case!(delete_of_missing_fails_unless_forced),
@@ -282,6 +283,22 @@ fn start_of_stopped_is_refused(t: &Test) {
     podrun.wait_status("c", "stopped");
     podrun.run(&["start", "c"]).refused(&["c", "stopped"]);
     podrun.run(&["delete", "c"]).ok();
+}
+
+fn process_is_wanted_at_start_alone(t: &Test) {
+    let podrun = t.podrun();
+    let missing = "process: is missing";
+    for bundle in [
+        t.bundle().edit(|config| drop(config.as_object_mut().expect("an object").remove("process"))),
+        t.bundle().set("/process", Value::Null),
+    ] {
+        podrun.run(&["create", "--bundle", bundle.text(), "c"]).ok().says(&[missing, "not be started"]);
+        podrun.run(&["start", "c"]).refused(&[missing]);
+        podrun.wait_status("c", "created");
+        podrun.run(&["exec", "c", "/bin/probe", "exit", "7"]).exits(7);
+        podrun.run(&["delete", "c"]).ok();
+        podrun.run_bundle(&bundle, "c").refused(&[missing]);
+    }
 }
 
 fn unknown_id_does_not_exist(t: &Test) {

@@ -12,8 +12,8 @@ use crate::report;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use std::io::Read;
 use std::path::Path;
 
@@ -26,7 +26,8 @@ const LARGEST_BYTES: u64 = 16 << 20;
 /// A config.json.
 #[derive(Debug)]
 pub struct Config {
-    /// The typed part; `linux.seccomp` and what `attributes` has are taken out.
+    /// The typed part; `linux.seccomp` and what `attributes` has are taken out. A process that is not there, which is
+    /// wanted at `start` alone, is one without arguments.
     pub spec: Spec,
     /// What is read by hand.
     pub attributes: Attributes,
@@ -214,6 +215,8 @@ impl Config {
         support::check(&value)?;
         let attributes = Attributes::of_config(&value)?;
         check_spec(&spec)?;
+        let process = spec.process().as_ref().ok_or_else(|| Error::user("process: is missing"))?;
+        check_process(process, "process.")?;
         let text = written(value, seccomp.as_deref())?;
         Ok(Self { spec, attributes, seccomp, text })
     }
@@ -269,6 +272,7 @@ pub fn parse(text: String) -> Result<Config> {
     drop_unknown_capabilities(&mut value, "process.capabilities");
     let attributes = Attributes::of_config(&value)?;
     Attributes::strip(&mut value);
+    let has_process = has_process(&mut value);
     if let Some(process) = value.get_mut("process") {
         default_user(process);
     }
@@ -278,6 +282,9 @@ pub fn parse(text: String) -> Result<Config> {
     }
     let spec: Spec = typed(value)?;
     check_spec(&spec)?;
+    if let (true, Some(process)) = (has_process, spec.process()) {
+        check_process(process, "process.")?;
+    }
     Ok(Config { spec, attributes, seccomp, text })
 }
 
@@ -285,6 +292,17 @@ pub fn parse(text: String) -> Result<Config> {
 fn misshapen(text: &str, error: serde_json::Error) -> Error {
     let shape = serde_json::from_str(text).map_or(Ok(()), |value| shape::check(&value));
     shape.err().unwrap_or_else(|| Error::user("malformed JSON").because(error))
+}
+
+/// Whether a config has a process; makes one if not, which has nothing to run.
+fn has_process(config: &mut Value) -> bool {
+    let Some(config) = config.as_object_mut() else { return true };
+    let process = config.entry("process").or_insert(Value::Null);
+    if process.is_null() {
+        *process = json!({"cwd": "/"});
+        return false;
+    }
+    true
 }
 
 /// A process without a user is root's, as with every runtime.
@@ -324,8 +342,6 @@ fn check_spec(spec: &Spec) -> Result<()> {
     if root.path().as_os_str().is_empty() {
         return Err(Error::user("root.path: is empty"));
     }
-    let Some(process) = spec.process() else { return Err(Error::user("process: is missing")) };
-    check_process(process, "process.")?;
     let Some(linux) = spec.linux() else { return Err(Error::user("linux: is missing")) };
     let namespaces = linux.namespaces().as_deref().unwrap_or_default();
     for (index, namespace) in namespaces.iter().enumerate() {

@@ -21,8 +21,7 @@ use crate::seccomp::Listener;
 use crate::state::atomic::{self, Durability};
 use crate::state::layout;
 use nix::sys::stat::Mode;
-use oci_spec::runtime::Root;
-use std::collections::BTreeMap;
+use oci_spec::runtime::{Root, Spec};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -150,18 +149,14 @@ fn begin_reserved(
     let mut plan = plan::plan(host, &mut request, &record.bundle, &config)?;
     sandbox.as_ref().map_or(Ok(()), sandbox::check_pause)?;
     report::debug(|| plan.summary(record, &config));
-    record.cgroup.clone_from(&plan.cgroup);
-    record.rdt = plan.rdt.as_ref().map(|rdt| rdt.group().clone());
-    record.rootfs.clone_from(&plan.root.path);
-    record.inherits_mounts = plan.root.inherited.is_some();
-    record.oci_version.clone_from(config.spec.version());
-    record.annotations = config
-        .spec
-        .annotations()
-        .iter()
-        .flatten()
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect::<BTreeMap<_, _>>();
+    fill(record, &plan, &config.spec);
+    match when {
+        Begin::AtOnce if record.no_program => return Err(Error::user("process: is missing")),
+        Begin::WhenStarted if record.no_program => {
+            report::warn("process: is missing: the container can be created, and not be started");
+        }
+        _ => {}
+    }
     record.commit(directory)?;
     if let (Some(pod), Some(uid)) = (source, &record.pod) {
         pod.confirm(uid)?;
@@ -197,6 +192,17 @@ fn enterable(cgroup: &Cgroup, plan: &Plan) -> Result<Entry> {
     plan.cgroup_owner.map_or(Ok(()), |uid| cgroup.delegate(uid))?;
     report::debug(|| format!("made and limited cgroup {}", cgroup.path()));
     cgroup.entry()
+}
+
+/// What is known of a container by its plan.
+fn fill(record: &mut Record, plan: &Plan, spec: &Spec) {
+    record.cgroup.clone_from(&plan.cgroup);
+    record.rdt = plan.rdt.as_ref().map(|rdt| rdt.group().clone());
+    record.rootfs.clone_from(&plan.root.path);
+    record.inherits_mounts = plan.root.inherited.is_some();
+    record.no_program = plan.process.args.is_empty();
+    record.oci_version.clone_from(spec.version());
+    record.annotations = spec.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
 }
 
 /// The FIFO, open for reading and writing: it never ends, and it has a reader exactly as long as init waits.

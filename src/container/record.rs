@@ -47,6 +47,9 @@ pub struct Record {
     /// Its mount namespace is the host's, and does not bring its root along.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inherits_mounts: bool,
+    /// Its config has no process: it cannot be started.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_program: bool,
     /// Directory of its writable layer, where it has one that goes with it.
     pub scratch: Option<PathBuf>,
     /// When it was made, RFC 3339.
@@ -80,6 +83,7 @@ impl Record {
             bundle,
             rootfs: PathBuf::new(),
             inherits_mounts: false,
+            no_program: false,
             scratch: None,
             created: crate::model::time::rfc3339(now.as_secs()),
             oci_version: String::new(),

@@ -105,6 +105,11 @@ fn begin(host: &Host, id: &ContainerId, manager: Option<&OsStr>) -> Result<Start
     let title = || format!("cannot start container {:?}", id.as_str());
     let (directory, record) = record::load(host, id)?;
     let status = record.status(&directory)?;
+    if record.no_program && status == Status::Created {
+        return Err(Error::user("process: is missing in its config.json, and so there is nothing to start")
+            .hint("delete it, and create it with a process"))
+        .context(title);
+    }
     let fifo = match (status, record::fifo(&directory)?) {
         (Status::Created, Some(fifo)) => fifo,
         (Status::Paused, Some(_)) => {

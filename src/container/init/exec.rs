@@ -18,7 +18,8 @@ use std::path::Path;
 /// The texts are those that docker matches to tell 127 (not found) from 126 (not executable).
 pub fn find(init: &mut Init) -> Result<()> {
     let process = &init.plan.process;
-    let Some(name) = process.args.first() else { return Err(Error::user("there is no command")) };
+    // Without a process in the config; it cannot be started.
+    let Some(name) = process.args.first() else { return Ok(()) };
     let name = OsStr::from_bytes(name.as_bytes());
     let title = || format!("exec: {name:?}");
     if name.as_bytes().contains(&b'/') {
