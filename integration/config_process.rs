@@ -42,6 +42,7 @@ pub fn cases() -> Vec<Case> {
         case!(terminal_and_console_socket_need_each_other),
         case!(run_in_the_foreground_uses_the_callers_terminal),
         case!(preserved_descriptors_arrive),
+        case!(preserved_descriptors_may_be_closed),
         case!(activated_sockets_arrive),
         case!(only_standard_descriptors_arrive),
         case!(signal_dispositions_are_the_default),
@@ -471,9 +472,40 @@ fn preserved_descriptors_arrive(t: &Test) {
     let cmd = podrun.cmd(&["run", "--preserve-fds", "2", "--bundle", bundle.text(), "c"]);
     let out = cmd.under(["sh", "-c", &format!("exec 3</dev/null 4<{file}; exec \"$@\""), "sh"]).run().ok();
     assert_eq!(out.stdout, "through the descriptor");
-    // One that is not open is an error and not silently something else.
-    let out = podrun.run(&["run", "--preserve-fds", "3", "--bundle", bundle.text(), "c"]);
-    out.refused(&["--preserve-fds"]);
+}
+
+/// One that is not open stays closed, and is not silently something else: none of podrun's own, in created containers
+/// too.
+fn preserved_descriptors_may_be_closed(t: &Test) {
+    let podrun = t.podrun();
+    let numbers = |facts: &Value| -> Vec<i64> {
+        facts["fds"].as_array().expect("a list").iter().filter_map(|fd| fd["fd"].as_i64()).collect()
+    };
+    let with_gaps = ["sh", "-c", "exec 3<&- 4</dev/null 7</dev/null 9</dev/null; exec \"$@\"", "sh"];
+    let bundle = t.bundle();
+    let run = podrun.cmd(&["run", "--preserve-fds", "6", "--bundle", bundle.text(), "c"]);
+    let out = run.under(with_gaps).run().ok();
+    assert_eq!(numbers(&out.json()), [0, 1, 2, 4, 7]);
+    out.says(&["--preserve-fds 6", "3 to 8", "3 is not open"]);
+    for (count, words) in [("1", "3 to 3"), ("4294967295", "3 to 4294967297")] {
+        let run = podrun.cmd(&["run", "--preserve-fds", count, "--bundle", bundle.text(), "c"]);
+        let out = run.under(["sh", "-c", "exec 3<&- 4</dev/null; exec \"$@\"", "sh"]).run().ok();
+        // The test's own may follow.
+        let numbers = numbers(&out.json());
+        assert!(!numbers.contains(&3) && numbers.contains(&4) == (count != "1"), "{numbers:?}");
+        out.says(&[words, "3 is not open"]);
+    }
+    let create = podrun.cmd(&["create", "--preserve-fds", "6", "--bundle", bundle.text(), "c"]);
+    create.under(with_gaps).run().ok();
+    let held = format!("/proc/{}/fd", podrun.pid("c"));
+    for number in 3..32 {
+        let Ok(target) = std::fs::read_link(format!("{held}/{number}")) else { continue };
+        let target = path_text(&target);
+        let own = target.starts_with("socket:") || target.ends_with("exec.fifo");
+        assert!(own || target == "/dev/null", "init holds {target} at {number}");
+        assert!(own || number == 4 || number == 7, "init holds {target} at {number}");
+    }
+    podrun.run(&["delete", "c"]).ok();
 }
 
 fn activated_sockets_arrive(t: &Test) {

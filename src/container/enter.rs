@@ -281,8 +281,8 @@ impl Runner {
                 terminal: None,
                 stdio: None,
                 keyring: plan::keyring(&record.id, record.own_keyring),
-                preserved_fds: 0,
                 listen_fds: 0,
+                preserve_fds: 0,
                 mappings: mappings(&record)?,
             };
             // What the user should know of it was said when the container was made.

@@ -115,8 +115,8 @@ pub fn exec(host: &Host, id: &ContainerId, request: &ExecRequest) -> Result<i32>
         terminal: plan::terminal(wants_terminal, request.console_socket.as_deref(), remote).context(title)?,
         stdio,
         keyring: plan::keyring(&record.id, record.own_keyring),
-        preserved_fds: request.preserve_fds,
         listen_fds: 0,
+        preserve_fds: request.preserve_fds,
         mappings: mappings(&record).context(title)?,
     };
     let mut process = process::plan(&spec_process, surroundings).context(title)?;

@@ -278,8 +278,8 @@ fn surroundings(
         stdio,
         terminal: self::terminal(terminal, request.console_socket.as_deref(), relay)?,
         keyring: keyring(&request.id, !request.no_new_keyring),
-        preserved_fds: request.listen_fds.saturating_add(request.preserve_fds),
         listen_fds: request.listen_fds,
+        preserve_fds: request.preserve_fds,
         mappings,
     })
 }

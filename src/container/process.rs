@@ -10,7 +10,7 @@ use crate::seccomp::Filter;
 use oci_spec::runtime::{PosixRlimitType, Process, User};
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 
 /// A program to become, with all its attributes.
@@ -50,8 +50,8 @@ pub struct ProcessPlan {
     pub stdio: Option<Stdio>,
     /// Name of a new session keyring.
     pub keyring: Option<CString>,
-    /// Descriptors from 3 up that the program keeps.
-    pub preserved_fds: u32,
+    /// Those of the caller's descriptors that the program keeps.
+    pub preserved_fds: Vec<RawFd>,
     /// In a user namespace, the user and group who make the container's files.
     pub namespace_root: Option<(u32, u32)>,
 }
@@ -113,7 +113,7 @@ impl ProcessPlan {
             terminal: None,
             stdio: Some(stdio),
             keyring: self.keyring.clone(),
-            preserved_fds: 0,
+            preserved_fds: Vec::new(),
             namespace_root: self.namespace_root,
         })
     }
@@ -147,10 +147,10 @@ pub struct Surroundings {
     pub stdio: Option<Stdio>,
     /// See [`ProcessPlan::keyring`].
     pub keyring: Option<CString>,
-    /// See [`ProcessPlan::preserved_fds`].
-    pub preserved_fds: u32,
-    /// How many of those the caller's socket activation handed over, sd_listen_fds(3).
+    /// How many descriptors from 3 up the caller's socket activation handed over, sd_listen_fds(3).
     pub listen_fds: u32,
+    /// How many of those that follow are to be kept as well, as far as they are open.
+    pub preserve_fds: u32,
     /// Those of the container's user namespace, where it is not ours.
     pub mappings: Option<Mappings>,
 }
@@ -177,7 +177,7 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
         (side(size.height()), side(size.width()))
     });
     let terminal = surroundings.terminal.map(|given| Terminal { size: given.size.or(size), ..given });
-    check_preserved(surroundings.preserved_fds)?;
+    let preserved_fds = preserved(surroundings.listen_fds, surroundings.preserve_fds)?;
     check_identity(user)?;
     if user.username().as_ref().is_some_and(|name| !name.is_empty()) {
         report::warn(&format!(
@@ -214,7 +214,7 @@ pub fn plan(process: &Process, surroundings: Surroundings) -> Result<ProcessPlan
         terminal,
         stdio: surroundings.stdio,
         keyring: surroundings.keyring,
-        preserved_fds: surroundings.preserved_fds,
+        preserved_fds,
         namespace_root: surroundings.mappings.map(|mappings| mappings.root(user.uid(), user.gid())),
     })
 }
@@ -264,20 +264,32 @@ fn check_identity(user: &User) -> Result<()> {
     }
 }
 
-/// The descriptors to preserve must be there, or the program would find ours of that number instead.
-fn check_preserved(count: u32) -> Result<()> {
-    let first_missing = (3..3 + i64::from(count))
-        .find(|fd| i32::try_from(*fd).map_or(true, |fd| !crate::sys::fs::is_inherited(fd)));
-    match first_missing {
-        None => Ok(()),
-        Some(fd) => {
-            let index = fd - 3;
-            Err(Error::user(format!(
-                "cannot preserve {count} file descriptors: preserved-fd {index} (descriptor {fd}) is not open"
-            ))
-            .hint("--preserve-fds N passes on the descriptors 3 to N+2"))
-        }
+/// The descriptors to preserve, of which those that others activated must be there: the program counts on them. Of the
+/// rest, as with crun and youki, some may be closed. The program must not find ours of such a number instead: what
+/// podrun opens itself is close-on-exec, and closed by init.
+fn preserved(listen: u32, more: u32) -> Result<Vec<RawFd>> {
+    /// `fs.nr_open`, as it usually is: no descriptor has a higher number.
+    const MOST: RawFd = 1 << 20;
+    let (activated, all) = (u64::from(listen), u64::from(listen) + u64::from(more));
+    let end = RawFd::try_from(all + 3).unwrap_or(MOST).min(MOST);
+    let open: Vec<RawFd> = (3..end).filter(|fd| crate::sys::fs::is_inherited(*fd)).collect();
+    let in_a_row = open.iter().zip(3..).take_while(|(fd, number)| **fd == *number).zip(1..).last();
+    let in_a_row = in_a_row.map_or(0, |(_, count)| count);
+    if in_a_row < activated {
+        return Err(Error::user(format!(
+            "LISTEN_FDS: cannot pass on {activated} file descriptors: {} is not open",
+            in_a_row + 3
+        ))
+        .hint("whoever sets LISTEN_FDS=N passes the descriptors 3 to N+2"));
     }
+    if in_a_row < all {
+        let (first, last) = (activated + 3, all + 2);
+        report::warn(&format!(
+            "--preserve-fds {more}: of the descriptors {first} to {last}, {} is not open",
+            in_a_row + 3
+        ));
+    }
+    Ok(open)
 }
 
 fn rlimits(process: &Process) -> Result<Vec<Rlimit>> {
@@ -332,8 +344,8 @@ mod tests {
                 terminal: None,
                 stdio: None,
                 keyring: None,
-                preserved_fds: 0,
                 listen_fds: 0,
+                preserve_fds: 0,
                 mappings: None,
             },
         )

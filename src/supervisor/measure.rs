@@ -143,7 +143,7 @@ fn look(places: &Places, answer: &OwnedFd) -> Result<()> {
     process::set_name(c"podrun:measure").context(|| "cannot name the process")?;
     process::set_parent_death_signal(libc::SIGKILL).context(|| "cannot ask to end with the supervisor")?;
     // Not the supervisor's lock, nor anybody's pipe, for as long as this takes.
-    process::close_all_but(3, &[answer.as_fd()]).context(|| "cannot close file descriptors")?;
+    process::close_all_but(3, &[answer.as_fd()], &[]).context(|| "cannot close file descriptors")?;
     let mut text = String::new();
     for directories in places.volumes.iter().chain(&places.containers) {
         let bytes: Vec<u64> = directories.iter().map(|path| usage(path)).collect::<Result<_>>()?;

@@ -20,7 +20,7 @@ pub fn hand_over(fds: &[BorrowedFd<'_>], kept: &[BorrowedFd<'_>]) -> io::Result<
     }
     let kept_now: Vec<_> = kept.iter().map(AsFd::as_fd).collect();
     drop(lifted);
-    super::process::close_all_but(count.cast_unsigned(), &kept_now)?;
+    super::process::close_all_but(count.cast_unsigned(), &kept_now, &[])?;
     Ok(kept)
 }
 

@@ -3,7 +3,7 @@
 use super::check;
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Instant;
 
 fn prctl(option: libc::c_int, argument: libc::c_ulong) -> io::Result<libc::c_int> {
@@ -51,10 +51,12 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
 }
 
-/// Closes all descriptors from `first` up, whoever opened them, but those of `kept`. For a process that is about to
-/// execute a program: what else it owns must not be used or dropped any more.
-pub fn close_all_but(first: u32, kept: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut numbers: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
+/// Closes all descriptors from `first` up, whoever opened them, but those of `kept`, and those that were `inherited` and
+/// have no owner. For a process that is about to execute a program: what else it owns must not be used or dropped any
+/// more.
+pub fn close_all_but(first: u32, kept: &[BorrowedFd<'_>], inherited: &[RawFd]) -> io::Result<()> {
+    let kept = kept.iter().map(AsRawFd::as_raw_fd).chain(inherited.iter().copied());
+    let mut numbers: Vec<u32> = kept.map(RawFd::cast_unsigned).collect();
     numbers.sort_unstable();
     let mut from = first;
     for number in numbers.into_iter().filter(|number| *number >= first) {

@@ -97,7 +97,7 @@ pub fn close_descriptors(init: &mut Init) -> Result<()> {
     kept.extend(init.plan.fifo.as_ref().map(AsFd::as_fd));
     // The plan still names some that are closed here; nothing uses them from here on, and init never returns to drop
     // the plan.
-    process::close_all_but(3 + init.plan.process.preserved_fds, &kept).context(|| "close_range")
+    process::close_all_but(3, &kept, &init.plan.process.preserved_fds).context(|| "close_range")
 }
 
 /// Loads the filter, where there is one, and waits until its listener has been handed on.

@@ -84,7 +84,7 @@ fn enter(cwd: &Path) -> Result<()> {
 pub fn complete_environment(init: &mut Init) -> Result<()> {
     let process = &mut init.plan.process;
     // In a PID namespace that it does not lead, the program is not process 1; sd_listen_fds(3) compares.
-    if process.preserved_fds > 0
+    if !process.preserved_fds.is_empty()
         && let Some(pair) = process.env.iter_mut().find(|pair| pair.as_c_str() == c"LISTEN_PID=1")
     {
         *pair = CString::new(format!("LISTEN_PID={}", std::process::id())).unwrap_or_default();

@@ -75,7 +75,7 @@ fn run(join: &JoinPlan<'_>, plan: &mut Option<InitPlan>) -> Result<()> {
         replace_streams(&mut plan.process)?;
         let mut kept = vec![plan.link.as_fd()];
         kept.extend(plan.process.terminal.as_ref().map(|terminal| terminal.socket.as_fd()));
-        process::close_all_but(3 + plan.process.preserved_fds, &kept)
+        process::close_all_but(3, &kept, &plan.process.preserved_fds)
             .context(|| "cannot close file descriptors")?;
     }
     let args = CloneArgs { sibling: true, ..CloneArgs::default() };
