@@ -178,6 +178,15 @@ fn exec_adds_capabilities_when_told(t: &Test) {
     let out = podrun.run(&unknown).ok().says(&["unknown capability \"CAP_LUCK\" is ignored"]);
     assert_eq!(facts::capabilities(&out.json(), "effective"), 1 << 5 | 1 << 13);
     podrun.remove("c");
+    // What the config lets programs hand on is ambient: a user who is not root has it, too.
+    let raw = json!(["CAP_NET_RAW"]);
+    let sets = json!({"bounding": ["CAP_KILL", "CAP_NET_RAW"], "effective": kill, "permitted": kill, "inheritable": raw});
+    running(t, &podrun, t.bundle().set("/process/capabilities", sets));
+    let more = facts_of(&podrun, &["-u", "1000:1000", "--cap", "CAP_SYS_PTRACE", "--cap", "CAP_NET_RAW"]);
+    for set in ["ambient", "inheritable", "effective"] {
+        assert_eq!(facts::capabilities(&more, set), 1 << 13, "{set}");
+    }
+    podrun.remove("c");
 }
 
 fn exec_adds_no_capability_that_podrun_has_not_got(t: &Test) {

@@ -92,7 +92,8 @@ impl CapabilitySets {
     }
 
     /// Adds capabilities to bounding, permitted and effective, as `exec --cap` does; never to the inheritable ones, which
-    /// a program could hand on (CVE-2022-29162), and so not to the ambient ones.
+    /// a program could hand on (CVE-2022-29162). Those that the config has there become ambient: the program of a user
+    /// who is not root would have nothing of them otherwise.
     ///
     /// # Errors
     /// For one that this process itself has not got: who asks for it by name wants no less.
@@ -107,6 +108,7 @@ impl CapabilitySets {
         for set in [&mut self.bounding, &mut self.permitted, &mut self.effective] {
             set.extend(names);
         }
+        self.ambient.extend(names.iter().filter(|name| self.inheritable.contains(name)));
         Ok(())
     }
 
