@@ -251,7 +251,7 @@ fn run_hooks(
     let place = hooks::run::Place::here(hooks::alone()?);
     hooks.run(Stage::Prestart, &state, &place)?;
     hooks.run(Stage::CreateRuntime, &state, &place)?;
-    match link.send(&ToInit::HooksDone(child.pid))? {
+    match link.send(&ToInit::HooksDone)? {
         true => Ok(()),
         false => Err(Error::new(Kind::Died, "the init process died")),
     }

@@ -12,8 +12,8 @@ pub enum ToInit {
     Go,
     /// Go on, and die with the command all the same. May be said before `Ready` is heard.
     GoAlong,
-    /// The hooks that the command runs have run; init's pid as the command sees it.
-    HooksDone(i32),
+    /// The hooks that the command runs have run.
+    HooksDone,
     /// The answer to `NeedMaps`: what the command alone may do for a process in another user namespace is done.
     MapsWritten,
     /// The listener of the filter has been passed on to whoever answers.
@@ -90,7 +90,7 @@ impl ToInit {
         match self {
             Self::Go => vec![b'G'],
             Self::GoAlong => vec![b'A'],
-            Self::HooksDone(pid) => [&b"H"[..], &pid.to_le_bytes()].concat(),
+            Self::HooksDone => vec![b'H'],
             Self::MapsWritten => vec![b'M'],
             Self::ListenerTaken => vec![b'T'],
         }
@@ -101,9 +101,7 @@ impl ToInit {
         match bytes {
             b"G" => Ok(Self::Go),
             b"A" => Ok(Self::GoAlong),
-            [b'H', pid @ ..] => {
-                pid.try_into().map(|pid| Self::HooksDone(i32::from_le_bytes(pid))).map_err(|_| malformed())
-            }
+            b"H" => Ok(Self::HooksDone),
             b"M" => Ok(Self::MapsWritten),
             b"T" => Ok(Self::ListenerTaken),
             _ => Err(malformed()),
@@ -194,13 +192,9 @@ mod tests {
         ] {
             assert_eq!(FromInit::decode(&message.encode()).unwrap(), message);
         }
-        for message in [
-            ToInit::Go,
-            ToInit::GoAlong,
-            ToInit::HooksDone(1 << 22),
-            ToInit::MapsWritten,
-            ToInit::ListenerTaken,
-        ] {
+        for message in
+            [ToInit::Go, ToInit::GoAlong, ToInit::HooksDone, ToInit::MapsWritten, ToInit::ListenerTaken]
+        {
             assert_eq!(ToInit::decode(&message.encode()).unwrap(), message);
         }
     }
@@ -223,7 +217,7 @@ mod tests {
         for bytes in garbage.into_iter().chain([&b"F-no end"[..], b"F?text\0hint", b"W\xff"]) {
             assert!(FromInit::decode(bytes).is_err(), "{bytes:?}");
         }
-        for bytes in [&b""[..], b"H", b"H123", b"H12345"] {
+        for bytes in [&b""[..], b"H1", b"H123", b"X"] {
             assert!(ToInit::decode(bytes).is_err(), "{bytes:?}");
         }
     }

@@ -116,7 +116,7 @@ pub fn load_filter(init: &mut Init) -> Result<()> {
     link.send(&FromInit::Listener(listener.as_raw_fd())).context(|| "cannot talk to the command")?;
     match link.receive()? {
         Some(ToInit::ListenerTaken) => Ok(()), // this process keeps no copy
-        Some(ToInit::GoAlong | ToInit::Go | ToInit::HooksDone(_) | ToInit::MapsWritten) => {
+        Some(ToInit::GoAlong | ToInit::Go | ToInit::HooksDone | ToInit::MapsWritten) => {
             Err(Error::new(Kind::Protocol, "the command spoke out of turn"))
         }
         None => process::exit_now(1), // the command died, and nobody answers

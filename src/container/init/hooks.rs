@@ -19,7 +19,7 @@ use std::os::fd::AsFd;
 pub struct InitHooks {
     /// All of the container's; init runs some, and the command others.
     pub hooks: Hooks,
-    /// What they read. The pid is not known before init is cloned.
+    /// What they read. The pid is known when init runs.
     pub state: State,
     /// Copied from the command: a copy of a process with one thread has one thread.
     pub alone: SingleThreaded,
@@ -37,12 +37,13 @@ impl InitHooks {
 pub fn before_root(init: &mut Init) -> Result<()> {
     let (Some(hooks), Some(root)) = (&mut init.plan.hooks, &init.root) else { return Ok(()) };
     init.plan.link.send(&FromInit::RunHooks).context(|| "cannot talk to the command")?;
-    let pid = match init.plan.link.receive()? {
-        Some(ToInit::HooksDone(pid)) => pid,
+    match init.plan.link.receive()? {
+        Some(ToInit::HooksDone) => {}
         None => process::exit_now(1), // the command died
         Some(_) => return Err(Error::new(Kind::Protocol, "the command spoke out of turn")),
-    };
-    hooks.state = hooks.state.clone().with_pid(pid);
+    }
+    // As the container sees it: so the runtime spec has it for the hooks that run in the container's namespaces.
+    hooks.state = hooks.state.clone().with_pid(nix::unistd::getpid().as_raw());
     let place = Place::here(hooks.alone).within(root.fd());
     hooks.hooks.run(Stage::CreateContainer, &hooks.state, &place)
 }

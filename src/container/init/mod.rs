@@ -220,7 +220,7 @@ impl Init {
             None => process::exit_now(1), // the command died, and nobody knows this process
             Some(ToInit::GoAlong) => return Ok(()),
             Some(ToInit::Go) => {}
-            Some(ToInit::HooksDone(_) | ToInit::MapsWritten | ToInit::ListenerTaken) => {
+            Some(ToInit::HooksDone | ToInit::MapsWritten | ToInit::ListenerTaken) => {
                 return Err(Error::new(Kind::Protocol, "the command spoke out of turn"));
             }
         }
