@@ -518,6 +518,10 @@ fn activated_sockets_arrive(t: &Test) {
     let env = facts::strings(&facts["env"]);
     assert!(env.contains(&"LISTEN_FDS=1".into()) && env.contains(&"LISTEN_PID=1".into()), "{env:?}");
     assert_eq!(facts["fds"].as_array().map(Vec::len), Some(4), "{}", facts["fds"]);
+    // Of these none may be closed.
+    let cmd = podrun.cmd(&["run", "--preserve-fds", "1", "--bundle", bundle.text(), "c"]);
+    let script = "exec 3</dev/null 4<&- 5</dev/null; LISTEN_FDS=2 LISTEN_PID=$$ exec \"$@\"";
+    cmd.under(["sh", "-c", script, "sh"]).run().refused(&["LISTEN_FDS=2", "descriptor 4 is not open"]);
 }
 
 fn only_standard_descriptors_arrive(t: &Test) {

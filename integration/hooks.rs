@@ -13,6 +13,7 @@ pub fn cases() -> Vec<Case> {
         case!(hooks_run_in_order_at_their_moments),
         case!(hooks_run_around_a_container_of_run),
         case!(hooks_read_the_state_on_stdin),
+        case!(hooks_in_the_hosts_pid_namespace_are_told_its_pid),
         case!(hooks_run_in_their_namespaces),
         case!(create_container_hook_mounts_into_the_new_root),
         case!(create_runtime_hook_sets_the_network_up),
@@ -140,6 +141,23 @@ fn hooks_read_the_state_on_stdin(t: &Test) {
     let state: Value = serde_json::from_slice(&std::fs::read(bundle.rootfs("poststop")).unwrap()).unwrap();
     assert_eq!((&state["status"], state.get("pid")), (&json!("stopped"), None), "{state}");
     assert_eq!((text(&state["id"]), text(&state["bundle"])), ("c".to_owned(), bundle.text().to_owned()));
+}
+
+fn hooks_in_the_hosts_pid_namespace_are_told_its_pid(t: &Test) {
+    let podrun = t.podrun();
+    let stages = ["createContainer", "startContainer"];
+    let mut bundle = t.shell("sleep 300").namespace("pid", None);
+    for stage in stages {
+        let file = paths(&bundle, stage, stage);
+        bundle = with_hook(bundle, stage, shell(&format!("cat >{file}")));
+    }
+    podrun.up(&bundle, "c");
+    let pid = podrun.pid("c");
+    for stage in stages {
+        let state: Value = serde_json::from_slice(&std::fs::read(bundle.rootfs(stage)).unwrap()).unwrap();
+        assert_eq!(state["pid"], pid, "{stage}");
+    }
+    podrun.remove("c");
 }
 
 /// What the symbolic links in /proc/PID/ns say.

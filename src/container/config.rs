@@ -272,7 +272,11 @@ pub fn parse(text: String) -> Result<Config> {
     drop_unknown_capabilities(&mut value, "process.capabilities");
     let attributes = Attributes::of_config(&value)?;
     Attributes::strip(&mut value);
-    let has_process = has_process(&mut value);
+    let has_process = value.get("process").is_some_and(|process| !process.is_null());
+    if let Some(config) = value.as_object_mut().filter(|_| !has_process) {
+        // One that has nothing to run.
+        config.insert("process".to_owned(), json!({"cwd": "/"}));
+    }
     if let Some(process) = value.get_mut("process") {
         default_user(process);
     }
@@ -292,17 +296,6 @@ pub fn parse(text: String) -> Result<Config> {
 fn misshapen(text: &str, error: serde_json::Error) -> Error {
     let shape = serde_json::from_str(text).map_or(Ok(()), |value| shape::check(&value));
     shape.err().unwrap_or_else(|| Error::user("malformed JSON").because(error))
-}
-
-/// Whether a config has a process; makes one if not, which has nothing to run.
-fn has_process(config: &mut Value) -> bool {
-    let Some(config) = config.as_object_mut() else { return true };
-    let process = config.entry("process").or_insert(Value::Null);
-    if process.is_null() {
-        *process = json!({"cwd": "/"});
-        return false;
-    }
-    true
 }
 
 /// A process without a user is root's, as with every runtime.

@@ -151,7 +151,9 @@ fn begin_reserved(
     report::debug(|| plan.summary(record, &config));
     fill(record, &plan, &config.spec);
     match when {
-        Begin::AtOnce if record.no_program => return Err(Error::user("process: is missing")),
+        Begin::AtOnce if record.no_program => {
+            return Err(Error::user("process: is missing").hint("say in config.json what is to be run"));
+        }
         Begin::WhenStarted if record.no_program => {
             report::warn("process: is missing: the container can be created, and not be started");
         }

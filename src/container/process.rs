@@ -264,30 +264,26 @@ fn check_identity(user: &User) -> Result<()> {
     }
 }
 
-/// The descriptors to preserve, of which those that others activated must be there: the program counts on them. Of the
-/// rest, as with crun and youki, some may be closed. The program must not find ours of such a number instead: what
+/// The descriptors to preserve. Those that socket activation handed over must be open: the program counts on them. Of
+/// `more`, as with crun and youki, some may be closed, and the program must not find ours of such a number instead: what
 /// podrun opens itself is close-on-exec, and closed by init.
 fn preserved(listen: u32, more: u32) -> Result<Vec<RawFd>> {
     /// `fs.nr_open`, as it usually is: no descriptor has a higher number.
     const MOST: RawFd = 1 << 20;
-    let (activated, all) = (u64::from(listen), u64::from(listen) + u64::from(more));
-    let end = RawFd::try_from(all + 3).unwrap_or(MOST).min(MOST);
-    let open: Vec<RawFd> = (3..end).filter(|fd| crate::sys::fs::is_inherited(*fd)).collect();
-    let in_a_row = open.iter().zip(3..).take_while(|(fd, number)| **fd == *number).zip(1..).last();
-    let in_a_row = in_a_row.map_or(0, |(_, count)| count);
-    if in_a_row < activated {
-        return Err(Error::user(format!(
-            "LISTEN_FDS: cannot pass on {activated} file descriptors: {} is not open",
-            in_a_row + 3
-        ))
-        .hint("whoever sets LISTEN_FDS=N passes the descriptors 3 to N+2"));
-    }
-    if in_a_row < all {
-        let (first, last) = (activated + 3, all + 2);
-        report::warn(&format!(
-            "--preserve-fds {more}: of the descriptors {first} to {last}, {} is not open",
-            in_a_row + 3
-        ));
+    let after = |count: u64| RawFd::try_from(count + 3).unwrap_or(RawFd::MAX);
+    let all = u64::from(listen) + u64::from(more);
+    let (activated, end) = (after(listen.into()), after(all));
+    let open: Vec<RawFd> = (3..end.min(MOST)).filter(|fd| crate::sys::fs::is_inherited(*fd)).collect();
+    match (3..end).find(|fd| open.binary_search(fd).is_err()) {
+        Some(fd) if fd < activated => {
+            return Err(Error::user(format!("LISTEN_FDS={listen}: descriptor {fd} is not open"))
+                .hint("whoever sets LISTEN_FDS=N passes the descriptors 3 to N+2"));
+        }
+        Some(fd) => report::warn(&format!(
+            "--preserve-fds {more}: of the descriptors {activated} to {}, {fd} is not open, and is left out",
+            all + 2
+        )),
+        None => {}
     }
     Ok(open)
 }

@@ -106,7 +106,7 @@ fn begin(host: &Host, id: &ContainerId, manager: Option<&OsStr>) -> Result<Start
     let (directory, record) = record::load(host, id)?;
     let status = record.status(&directory)?;
     if record.no_program && status == Status::Created {
-        return Err(Error::user("process: is missing in its config.json, and so there is nothing to start")
+        return Err(Error::user("process: is missing in its config.json, so there is nothing to start")
             .hint("delete it, and create it with a process"))
         .context(title);
     }

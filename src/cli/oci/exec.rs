@@ -55,7 +55,7 @@ pub struct ExecArgs {
     /// Unix socket that gets a pidfd of the process
     #[arg(long, value_name = "SOCKET")]
     pub pidfd_socket: Option<PathBuf>,
-    /// Pass N descriptors after 0, 1 and 2
+    /// Pass N descriptors after 0, 1 and 2, as far as they are open
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub preserve_fds: u32,
     /// Put the process into a group below the container's; with cgroup v1 also for some controllers alone

@@ -54,7 +54,7 @@ pub struct NewContainerArgs {
     /// Unix socket that gets a pidfd of the container's init
     #[arg(long, value_name = "SOCKET")]
     pub pidfd_socket: Option<PathBuf>,
-    /// Pass N descriptors after 0, 1, 2 and those of LISTEN_FDS
+    /// Pass N descriptors after 0, 1, 2 and those of LISTEN_FDS, as far as they are open
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub preserve_fds: u32,
     /// Use MS_MOVE and chroot in place of pivot_root, for a root file system on a ramdisk
